@@ -1,0 +1,89 @@
+"""What the API says in one piece about the project, its models and a model version."""
+
+import msgspec
+
+from petla.deployments.deploy import find_deployment
+from petla.gates.verdict import Verdict, decode_verdict
+from petla.incidents.incident import Incident
+from petla.incidents.incidents import list_incidents
+from petla.loop.approvals import ApprovalState, list_approvals
+from petla.models.registry import Certificate, ModelVersion
+from petla.models.states import State
+from petla.monitoring.views import Traffic, count_traffic
+from petla.storage.workspace import Workspace
+
+
+class ModelStatus(msgspec.Struct, frozen=True):
+    """One model at this moment."""
+
+    model: str
+    # None: nothing was deployed yet
+    live: int | None
+    standby: int | None
+    # decisions counted so far
+    traffic: Traffic
+    # numbers of what is not resolved or not answered yet
+    open_incidents: tuple[int, ...]
+    waiting_approvals: tuple[int, ...]
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The project at this moment."""
+
+    project: str
+    models: tuple[ModelStatus, ...]
+
+
+class VersionDetail(msgspec.Struct, frozen=True):
+    """A model version with its certificate and its verdict."""
+
+    model: str
+    version: int
+    state: State
+    run_id: int
+    created_at: str
+    certificate: Certificate
+    # None: not judged yet
+    verdict: Verdict | None
+
+
+def describe_status(ws: Workspace) -> Status:
+    """Return what is live, how much traffic it has, and what waits for a person."""
+    return Status(ws.name, tuple(describe_model(ws, model) for model in ws.project.models))
+
+
+def describe_model(ws: Workspace, model: str) -> ModelStatus:
+    """Return one model of the project file.
+
+    Raises:
+        NotFoundError: the project file has no such model.
+    """
+    ws.get_model(model)
+    deployed = find_deployment(ws, model)
+    waiting = list_approvals(ws, ApprovalState.WAITING, model=model)
+    return ModelStatus(
+        model=model,
+        live=deployed.live if deployed else None,
+        standby=deployed.standby if deployed else None,
+        traffic=count_traffic(ws, model),
+        open_incidents=tuple(incident.id for incident in list_unresolved(ws, model)),
+        waiting_approvals=tuple(approval.id for approval in waiting),
+    )
+
+
+def list_unresolved(ws: Workspace, model: str) -> list[Incident]:
+    """Return a model's incidents that are not over, newest first."""
+    return [found for found in list_incidents(ws, model=model) if not found.is_resolved]
+
+
+def describe_version(version: ModelVersion) -> VersionDetail:
+    """Return a model version as the API shows it."""
+    return VersionDetail(
+        model=version.model,
+        version=version.version,
+        state=version.state,
+        run_id=version.run_id,
+        created_at=version.created_at,
+        certificate=version.certificate,
+        verdict=decode_verdict(version.verdict) if version.verdict else None,
+    )

@@ -1,0 +1,173 @@
+"""`petla data`: dataset versions."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from petla.cli.faults import NO
+from petla.cli.output import AsJson, leave, note, print_json, print_table, say, show_bytes
+from petla.cli.parts import workspace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from petla.data.checks import DataFinding
+
+DatasetName = Annotated[str | None, typer.Argument(help="A dataset of petla.toml; may be left out if there is one.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    group = typer.Typer(help="Dataset versions: add, look, go back, compare.", no_args_is_help=True)
+    group.command("add", epilog="Example: petla data add data/flights.parquet")(add)
+    group.command("status", epilog="Example: petla data status")(status)
+    group.command("checkout", epilog="Example: petla data checkout flights --version 2")(checkout)
+    group.command("log", epilog="Example: petla data log flights")(log)
+    group.command("diff", epilog="Example: petla data diff flights 1 2")(diff)
+    group.command("check", epilog="Example: petla data check flights")(check)
+    group.command("show", epilog="Example: petla data show flights")(show_profile)
+    app.add_typer(group, name="data")
+
+
+def add(
+    context: typer.Context,
+    path: Annotated[Path, typer.Argument(help="A file (CSV, Parquet or any other) or a folder.")],
+    name: Annotated[str | None, typer.Option(help="The dataset's name in petla.toml.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the present content as a new version and write its pointer for Git."""
+    from petla.data.versions import add as add_version
+
+    report = add_version(workspace_of(context), path, name=name)
+    if as_json:
+        print_json(report)
+        return
+    version = report.version
+    what = "is new" if report.is_new else "was known already"
+    rows = "" if version.rows is None else f", {version.rows:,} rows"
+    label = f"{version.dataset} version {version.version}"
+    say(f"{label} {what}: {version.files:,} files, {show_bytes(version.size_bytes)}{rows}")
+    if report.registered:
+        say(f"added [data.{version.dataset}] to petla.toml")
+    _print_findings(report.findings)
+    say(f"next: git add {path}.dvc && git commit, then petla run")
+
+
+def status(context: typer.Context, as_json: AsJson = False) -> None:
+    """Say for each dataset whether the working copy is the version that its pointer names."""
+    from petla.data.versions import list_statuses
+
+    statuses = list_statuses(workspace_of(context))
+    if as_json:
+        print_json(statuses)
+        return
+    rows = [(s.dataset, s.path, s.state, s.version, (s.digest or "")[:12]) for s in statuses]
+    empty = "no dataset yet; next: petla data add FILE"
+    print_table(("dataset", "path", "state", "version", "digest"), rows, empty=empty)
+
+
+def checkout(
+    context: typer.Context,
+    dataset: DatasetName = None,
+    version: Annotated[int | None, typer.Option(help="A version; else the one that the pointer names.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the working copy to the version of the pointer, or to another one."""
+    from petla.data.versions import checkout as check_out
+
+    workspace = workspace_of(context)
+    name, _ = workspace.get_dataset(dataset)
+    found = check_out(workspace, name, version)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{name} is now version {found.version} ({found.files:,} files, {show_bytes(found.size_bytes)})")
+
+
+def log(
+    context: typer.Context,
+    dataset: DatasetName = None,
+    limit: Annotated[int, typer.Option(min=1)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the versions of a dataset, the newest first."""
+    from petla.data.versions import list_versions
+
+    workspace = workspace_of(context)
+    name, _ = workspace.get_dataset(dataset)
+    versions = list_versions(workspace, name, limit=limit)
+    if as_json:
+        print_json(versions)
+        return
+    rows = [
+        (v.version, v.created_at[:19], v.created_by, v.source, v.rows, show_bytes(v.size_bytes), v.digest[:12])
+        for v in versions
+    ]
+    head = ("version", "at (UTC)", "by", "from", "rows", "size", "digest")
+    print_table(head, rows, empty=f"{name} has no version yet; next: petla data add PATH")
+
+
+def diff(
+    context: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="A dataset of petla.toml.")],
+    old: Annotated[int, typer.Argument(help="A version.")],
+    new: Annotated[int, typer.Argument(help="Another version.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions: files, rows, columns, statistics."""
+    from petla.data.versions import diff as compare
+
+    found = compare(workspace_of(context), dataset, old, new)
+    if as_json:
+        print_json(found)
+        return
+    say(f"{dataset} from version {old} to version {new}")
+    for line in found.describe():
+        say(f"  {line}")
+
+
+def check(
+    context: typer.Context,
+    dataset: DatasetName = None,
+    against: Annotated[int | None, typer.Option(help="Reference version; else the one before.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the present version with the one before it: exit status 1 if something blocks training."""
+    from petla.data.versions import check as compare
+
+    workspace = workspace_of(context)
+    name, _ = workspace.get_dataset(dataset)
+    findings = compare(workspace, name, against=against)
+    if as_json:
+        print_json(findings)
+    elif findings:
+        _print_findings(findings)
+    else:
+        say(f"{name}: nothing stands out against the reference version")
+    if any(finding.severity == "block" for finding in findings):
+        leave(NO)
+
+
+def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: AsJson = False) -> None:
+    """Show the profile of the newest version: kind, missing, range and categories of each column."""
+    from petla.data.versions import list_versions, load_profile
+
+    workspace = workspace_of(context)
+    name, _ = workspace.get_dataset(dataset)
+    versions = list_versions(workspace, name, limit=1)
+    profile = load_profile(workspace, versions[0]) if versions else None
+    if as_json:
+        print_json(profile)
+        return
+    rows = [
+        (c.name, str(c.kind), f"{c.missing_share:.1%}", c.distinct, c.minimum, c.mean, c.maximum)
+        for c in (profile.columns if profile else ())
+    ]
+    head = ("column", "kind", "missing", "distinct", "least", "mean", "most")
+    print_table(head, rows, empty=f"{name} has no profile; next: petla data add PATH with a CSV or Parquet file")
+
+
+def _print_findings(findings: "Sequence[DataFinding]") -> None:
+    for finding in findings:
+        note(f"{finding.severity}: {finding.column}: {finding.message} ({finding.before} -> {finding.after})")

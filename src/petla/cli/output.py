@@ -1,0 +1,94 @@
+"""What a command prints: the answer on stdout, progress and faults on stderr."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import msgspec
+import typer
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+
+def say(line: str = "") -> None:
+    """Print a line of the answer, at once."""
+    print(line, flush=True)
+
+
+def note(line: str) -> None:
+    """Print a line beside the answer, on stderr."""
+    print(line, file=sys.stderr)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - whatever msgspec can encode
+    """Print a value as indented JSON."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
+    """Print aligned columns; numbers to the right. Without rows, say what to do instead.
+
+    Args:
+        head: the columns' names.
+        rows: one sequence per line.
+        empty: printed when there are no rows; names the next action.
+    """
+    if not rows:
+        say(empty)
+        return
+    cells = [[show(value) for value in row] for row in rows]
+    widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
+    is_number = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(head))]
+    for line in [list(head), *cells]:
+        parts = [
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, is_number, strict=True)
+        ]
+        say("  ".join(parts).rstrip())
+
+
+def show(value: object) -> str:
+    """Write one cell: numbers with separators and four digits, nothing as a dash."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return f"{value:,}"
+        case float():
+            return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        case _:
+            return str(value)
+
+
+def show_bytes(size: int) -> str:
+    """Write a size in the unit that suits it.
+
+    Example:
+        >>> show_bytes(3_400_000)
+        '3.4 MB'
+    """
+    amount = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000 or unit == "GB":
+            break
+        amount /= 1000
+    return f"{size} B" if unit == "B" else f"{amount:.1f} {unit}"
+
+
+def ask(question: str, *, is_answered: bool) -> None:
+    """Ask for a yes unless it was given already; anything else ends the command.
+
+    Raises:
+        typer.Exit: with status 1, when the answer is no.
+    """
+    if not is_answered and not typer.confirm(question, err=True):
+        note("nothing was changed")
+        raise typer.Exit(1)
+
+
+def leave(status: int) -> NoReturn:
+    """End the command with an exit status."""
+    raise typer.Exit(status)

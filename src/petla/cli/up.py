@@ -1,0 +1,29 @@
+"""`petla up` and `petla link`: everything that runs, with one command."""
+
+import typer
+
+from petla.cli.output import AsJson, print_json, say
+from petla.cli.parts import parts_of
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("up", epilog="Example: petla up")(up)
+    app.command("link", epilog="Example: petla link")(link)
+
+
+def up(context: typer.Context) -> None:
+    """Start serving, monitoring, the controller and the pages; Ctrl-C or SIGTERM stops them cleanly."""
+    parts = parts_of(context)
+    parts.serve(parts.open_workspace())
+
+
+def link(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print a new one-time link to the pages of a running 'petla up'."""
+    parts = parts_of(context)
+    address = parts.make_link(parts.open_workspace())
+    if as_json:
+        print_json({"link": address})
+        return
+    say(address)
+    say("it opens the pages once; next: petla link makes another")

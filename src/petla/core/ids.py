@@ -1,0 +1,76 @@
+"""Names of things: model versions (`delay:3`) and time-ordered decision ids (UUIDv7)."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import NewType
+
+import msgspec
+
+from petla.core.errors import InvalidError
+
+DecisionId = NewType("DecisionId", str)
+IdSource = Callable[[], DecisionId]
+
+_RANDOM_POOL_BYTES = 8192
+# what an INTEGER column holds in every database
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+# ticks of the id's clock in one millisecond: the twelve bits behind the version digit
+_TICKS = 4096
+
+
+class ModelRef(msgspec.Struct, frozen=True, order=True):
+    """A model, and one version of it where one is meant."""
+
+    name: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}:{self.version}"
+
+
+def parse_model_ref(text: str) -> ModelRef:
+    """Read `delay` or `delay:3`.
+
+    Raises:
+        InvalidError: the version is not a positive whole number or the name is empty.
+
+    Example:
+        >>> parse_model_ref("delay:3")
+        ModelRef(name='delay', version=3)
+    """
+    name, colon, version = text.partition(":")
+    if not name or (colon and not _VERSION.fullmatch(version)):
+        raise InvalidError(
+            f"{text!r} names no model", hint="write MODEL or MODEL:VERSION, such as delay:3", field="model"
+        )
+    return ModelRef(name, int(version) if colon else None)
+
+
+def uuid7_source(
+    now_ns: Callable[[], int] = time.time_ns, random_bytes: Callable[[int], bytes] = os.urandom
+) -> IdSource:
+    """Return a function that makes UUIDv7 texts, each of them greater than the one before it.
+
+    Where the clock stands still or goes back, the fraction of the millisecond counts on. Random bytes are drawn in
+    pools, so that an id costs about a microsecond.
+
+    Source: RFC 9562 (2024), Universally Unique IDentifiers, sections 5.7 and 6.2 (method 3: increased clock precision).
+    """
+    pool = b""
+    offset = 0
+    last = 0
+
+    def make() -> DecisionId:
+        nonlocal pool, offset, last
+        if offset + 8 > len(pool):
+            pool, offset = random_bytes(_RANDOM_POOL_BYTES), 0
+        tail = pool[offset : offset + 8].hex()
+        offset += 8
+        last = max(last + 1, now_ns() * _TICKS // 1_000_000)
+        stamp = f"{last:015x}"
+        variant = "89ab"[int(tail[0], 16) & 3]
+        return DecisionId(f"{stamp[:8]}-{stamp[8:12]}-7{stamp[12:]}-{variant}{tail[1:4]}-{tail[4:]}")
+
+    return make

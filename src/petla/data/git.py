@@ -1,0 +1,185 @@
+"""Git, as much of it as a project needs: what is checked out, a commit on a branch, a tree on disk.
+
+Everything is plumbing: work tree, index and HEAD stay as they are.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from petla.core.errors import ConflictError, UnavailableError
+from petla.storage.files import reported
+
+_IDENTITY = {
+    f"GIT_{role}_{key}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for key, value in (("NAME", "petla"), ("EMAIL", "petla@localhost"))
+}
+
+
+class GitState(msgspec.Struct, frozen=True):
+    """What is checked out."""
+
+    # full hash of HEAD; empty: no repository, or no commit yet
+    commit: str
+    # something in the project's folder differs from the commit, or is not in it
+    is_dirty: bool
+
+
+def read_state(root: Path) -> GitState:
+    """Return the commit that is checked out and whether the project's files differ from it.
+
+    Raises:
+        UnavailableError: Git refuses to read the repository.
+    """
+    try:
+        status = _git(root, "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--", ".")
+    except _NoRepositoryError:
+        return GitState("", False)
+    lines = status.splitlines()
+    commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "")
+    is_dirty = any(not line.startswith("#") for line in lines)
+    return GitState("" if commit == "(initial)" else commit, is_dirty)
+
+
+def ensure_repository(root: Path) -> bool:
+    """Make a repository with the branch `main`, unless the folder lies in one; return whether one was made.
+
+    Raises:
+        UnavailableError: there is no Git, or the folder may not be written.
+    """
+    try:
+        _git(root, "rev-parse", "--show-toplevel")
+    except _NoRepositoryError:
+        if shutil.which("git") is None:
+            raise UnavailableError("there is no git on this machine", hint="install Git") from None
+        _git(root, "init", "--quiet", "--initial-branch=main")
+        return True
+    return False
+
+
+def commit_on_branch(root: Path, branch: str, files: Mapping[str, bytes], *, message: str, parent: str) -> str:
+    """Commit files on a branch that is not checked out; return the commit's hash.
+
+    The commit holds the parent's tree with these files put into it. Doing it twice gives the commit that is there
+    already.
+
+    Args:
+        root: the project's folder; it may lie below the top of the repository.
+        branch: its short name, such as `petla/retraining-3`; made if there is none.
+        files: path relative to `root` -> content.
+        message: the commit's message.
+        parent: the commit to start from; empty: none.
+
+    Raises:
+        ConflictError: the branch is checked out, or it exists with something else on it.
+        UnavailableError: Git cannot do it.
+    """
+    reference = f"refs/heads/{branch}"
+    with contextlib.suppress(_RefusedError):
+        if _git(root, "symbolic-ref", "--quiet", "HEAD").strip() == reference:
+            raise ConflictError(f"branch {branch} is checked out", hint="check out another branch first")
+    with _temporary_index(root) as index:
+        if parent:
+            _git(root, "read-tree", parent, extra=index)
+        for path, content in files.items():
+            blob = _git(root, "hash-object", "-w", "--stdin", content=content).strip()
+            entry = f"100644,{blob},{_in_repository(root, path)}"
+            _git(root, "update-index", "--add", "--cacheinfo", entry, extra=index)
+        tree = _git(root, "write-tree", extra=index).strip()
+    tip = _find_commit(root, reference)
+    if tip:
+        return _same_or_conflict(root, branch, tip, tree=tree, parent=parent)
+    ancestry = ["-p", parent] if parent else []
+    commit = _git(root, "commit-tree", tree, *ancestry, content=message.encode(), extra=_IDENTITY).strip()
+    # NOTE: the zeros make Git refuse if somebody else has made the branch in the meantime.
+    _git(root, "update-ref", "-m", f"petla: {message.splitlines()[0]}", reference, commit, "0" * len(commit))
+    return commit
+
+
+def export_tree(root: Path, commit: str, target: Path) -> None:
+    """Write a commit's files, as a checkout of the project's folder would, to a folder of their own.
+
+    Raises:
+        UnavailableError: there is no such commit, or the target cannot be written; the target is whole or as it was.
+    """
+    prefix = _git(root, "rev-parse", "--show-prefix").strip()
+    # NOTE: below the top, checkout-index writes only what the index has below that folder.
+    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    with reported(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
+    try:
+        with _temporary_index(root) as index:
+            _git(root, "read-tree", f"{commit}:{prefix.rstrip('/')}" if prefix else commit, extra=index)
+            _git(top, "checkout-index", "--all", "--quiet", f"--prefix={made.resolve()}/", extra=index)
+        with reported(target):
+            made.chmod(0o755)
+            if target.exists():
+                shutil.rmtree(target)
+            made.rename(target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+class _RefusedError(UnavailableError):
+    """Git ended with a failure."""
+
+
+class _NoRepositoryError(_RefusedError):
+    """There is no repository here, or no Git."""
+
+
+def _same_or_conflict(root: Path, branch: str, tip: str, *, tree: str, parent: str) -> str:
+    found = _git(root, "show", "--no-patch", "--format=%T %P", tip).split()
+    if found != [tree, *([parent] if parent else [])]:
+        raise ConflictError(
+            f"branch {branch} is already there with something else on it ({tip[:10]})",
+            hint=f"rename it with 'git branch -m {branch} NAME', then try again",
+        )
+    return tip
+
+
+def _find_commit(root: Path, reference: str) -> str:
+    try:
+        return _git(root, "rev-parse", "--verify", "--quiet", reference).strip()
+    except _RefusedError:
+        return ""
+
+
+def _in_repository(root: Path, path: str) -> str:
+    pure = PurePosixPath(path)
+    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
+        raise ValueError(f"a path relative to the project is needed: {path!r}")
+    return f"{_git(root, 'rev-parse', '--show-prefix').strip()}{pure}"
+
+
+@contextlib.contextmanager
+def _temporary_index(root: Path) -> Iterator[dict[str, str]]:
+    folder = Path(_git(root, "rev-parse", "--absolute-git-dir").strip())
+    with reported(folder), tempfile.TemporaryDirectory(dir=folder, prefix="petla-") as made:
+        yield {"GIT_INDEX_FILE": str(Path(made) / "index")}
+
+
+def _git(root: Path, *arguments: str, content: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
+    # A hook that calls us has set GIT_DIR and GIT_INDEX_FILE for its own ends; the folder alone says which repository
+    # is meant.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    environment |= {"LC_ALL": "C", **(extra or {})}
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, input=content, capture_output=True, check=False, env=environment
+        )
+    except FileNotFoundError as error:
+        raise _NoRepositoryError("there is no git on this machine", hint="install Git") from error
+    if done.returncode == 0:
+        return os.fsdecode(done.stdout)
+    said = os.fsdecode(done.stderr).strip()
+    kind = _NoRepositoryError if "not a git repository" in said else _RefusedError
+    raise kind(f"git {arguments[0]} in {root} failed: {said or done.returncode}", hint="correct it and try again")

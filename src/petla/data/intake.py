@@ -1,0 +1,114 @@
+"""From a path to a version: the bytes into the store, the profile beside them, then the row."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from petla.core.clock import to_text
+from petla.core.errors import ConflictError, NotFoundError
+from petla.core.project import DatasetTable
+from petla.data import records
+from petla.data.columns import Profile
+from petla.data.content.manifest import encode_manifest
+from petla.data.content.working_copy import Content, list_stamps, read_content
+from petla.data.frames import convert_table, is_table, read_frame
+from petla.data.profiles import profile_frame
+from petla.data.records import DatasetVersion
+from petla.storage.database import reading
+from petla.storage.files import reported
+from petla.storage.workspace import Workspace
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """Content that is in the store, and no version yet."""
+
+    path: Path
+    read: Content
+    # of the manifest
+    digest: str
+
+
+def take_in(ws: Workspace, path: Path) -> Taken:
+    """Put a dataset's files and their manifest into the store, reading each file once.
+
+    Raises:
+        NotFoundError: there is nothing at the path.
+        InvalidError: it holds what cannot be versioned.
+        ConflictError: it is being written at the moment.
+        UnavailableError: it cannot be read, or the store cannot be written.
+    """
+    content = read_content(path, ws.objects.put_file, with_md5=True)
+    return Taken(path, content, ws.objects.put_bytes(encode_manifest(content.manifest)))
+
+
+def register(ws: Workspace, dataset: str, taken: Taken, *, actor: str, source: str) -> tuple[DatasetVersion, bool]:
+    """Make taken content the newest version of a dataset; return it, and whether it is one that was not there before.
+
+    Raises:
+        InvalidError: it is a broken table.
+        UnavailableError: the store or the database cannot be written; no version was added.
+    """
+    with reading(ws.engine) as connection:
+        known = records.find_by_digest(connection, ws.name, dataset, taken.digest)
+        newest = next(iter(records.list_newest(connection, ws.name, dataset, 1)), None)
+    if known is not None:
+        return known, False
+    profile = _profile(taken)
+    version = DatasetVersion(
+        dataset=dataset,
+        version=newest.version + 1 if newest else 1,
+        digest=taken.digest,
+        md5=taken.read.md5,
+        size_bytes=taken.read.manifest.size_bytes,
+        files=len(taken.read.manifest.files),
+        rows=profile.rows if profile else None,
+        profile=ws.objects.put_bytes(msgspec.json.encode(profile)) if profile else None,
+        source=source,
+        created_at=to_text(ws.clock()),
+        created_by=actor,
+    )
+    subject = f"{dataset}:{version.version}"
+    with ws.ledger.change(actor=actor, action="dataset.added", subject=subject) as change:
+        records.insert_version(change.connection, ws.name, version)
+        change.record(digest=version.digest, md5=version.md5, rows=version.rows, source=source)
+    return version, True
+
+
+@contextlib.contextmanager
+def stage(ws: Workspace, table: DatasetTable, source: Path) -> Iterator[Path]:
+    """Make a file look like a dataset: linked where it can be, written in another format where it must be.
+
+    Raises:
+        NotFoundError: there is no such file.
+        InvalidError: it is a broken table.
+    """
+    if not source.is_file():
+        raise NotFoundError(f"there is no file {source}", hint="correct the path")
+    wanted = Path(table.path)
+    with reported(ws.state):
+        ws.state.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
+    with folder as name:
+        if (ws.root / wanted).is_dir() or not wanted.suffix:
+            staged = Path(name) / "folder"
+            staged.mkdir()
+            (staged / source.name).symlink_to(source.resolve())
+        else:
+            staged = Path(name) / wanted.name
+            if is_table(source) and source.suffix.lower() != wanted.suffix.lower():
+                convert_table(source, staged)
+            else:
+                staged.symlink_to(source.resolve())
+        yield staged
+
+
+def _profile(taken: Taken) -> Profile | None:
+    if not is_table(taken.path):
+        return None
+    profile = profile_frame(read_frame(taken.path))
+    if list_stamps(taken.path) != taken.read.stamps:
+        raise ConflictError(f"{taken.path} was changed while it was read", hint="try again when it is complete")
+    return profile

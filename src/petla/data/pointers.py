@@ -1,0 +1,104 @@
+"""Pointers: the small `.dvc` files that Git keeps in place of the data.
+
+They are DVC's own, with Pętla's name for the same bytes under `meta`, which DVC leaves alone. That name counts only as
+long as the md5 beside it is still the one of the output: DVC does not know that it has to change both.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from petla.core.errors import InvalidError
+
+SUFFIX = ".dvc"
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+
+
+class Pointer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pointer says."""
+
+    # name of the file or folder beside the pointer
+    path: str
+    # of the file, or of the listing with `.dir`; empty: written by DVC 2, whose md5 is of another kind
+    md5: str
+    size_bytes: int
+    files: int
+    # Pętla's name for the same bytes; empty: DVC wrote the pointer, or changed it since
+    digest: str = ""
+
+
+def pointer_path(path: Path) -> Path:
+    """Return the pointer's place: beside the data.
+
+    Example:
+        >>> pointer_path(Path("data/flights.parquet")).as_posix()
+        'data/flights.parquet.dvc'
+    """
+    return path.with_name(path.name + SUFFIX)
+
+
+def encode_pointer(pointer: Pointer) -> bytes:
+    """Write a pointer as DVC writes it, so that the same version gives the same bytes."""
+    lines = ["outs:", f"- md5: {pointer.md5}", f"  size: {pointer.size_bytes}"]
+    if pointer.md5.endswith(".dir"):
+        lines.append(f"  nfiles: {pointer.files}")
+    lines += ["  hash: md5", f"  path: {_quote(pointer.path)}"]
+    lines += ["meta:", "  petla:", f"    digest: {pointer.digest}", f"    md5: {pointer.md5}"]
+    return "\n".join([*lines, ""]).encode()
+
+
+def find_pointer(path: Path) -> Pointer | None:
+    """Read a pointer; None if there is none.
+
+    Args:
+        path: of the pointer itself.
+
+    Raises:
+        InvalidError: it is no pointer that Pętla understands.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    return _decode(content, path)
+
+
+def _decode(content: bytes, path: Path) -> Pointer:
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        raw = yaml.load(content, loader)  # noqa: S506 - both are safe loaders
+        out = raw["outs"][0]
+        # NOTE: without `hash` the md5 is DVC 2's, taken after turning line ends into Unix's.
+        md5 = str(out["md5"]) if out.get("hash") == "md5" else ""
+        return Pointer(
+            path=str(out["path"]),
+            md5=md5,
+            size_bytes=int(out.get("size") or 0),
+            files=int(out.get("nfiles") or 1),
+            digest=_own_digest(raw, md5),
+        )
+    except (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise InvalidError(
+            f"{path} is no pointer to data: {type(error).__name__}: {error}",
+            hint=f"bring it back with 'git checkout {path.name}', or write it anew with 'petla data add'",
+        ) from error
+
+
+def _own_digest(raw: dict[str, Any], md5: str) -> str:
+    meta = raw.get("meta")
+    own = meta.get("petla") if isinstance(meta, dict) else None
+    if not isinstance(own, dict) or not md5 or own.get("md5") != md5:
+        return ""
+    return str(own.get("digest", ""))
+
+
+def _quote(text: str) -> str:
+    """Write a text as YAML; JSON's quoting is part of YAML."""
+    is_plain = _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS
+    return text if is_plain else msgspec.json.encode(text).decode()

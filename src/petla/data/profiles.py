@@ -1,0 +1,180 @@
+"""Profiles: one look at each column of a table gives all that is known of it.
+
+The same table gives the same profile, whatever the machine and the number of threads.
+"""
+
+import math
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from petla.data.columns import ColumnProfile, Kind, Profile
+
+BINS = 20
+CATEGORIES = 50
+# Text with more distinct values than this, or with hardly any that come twice, is free text.
+_CATEGORY_DISTINCT = 1_000
+_CATEGORY_SHARE = 0.5
+# So few distinct values are categories however few the rows are.
+_ALWAYS_CATEGORY = 10
+
+
+def profile_frame(frame: pl.DataFrame) -> Profile:
+    """Describe every column of a table.
+
+    Missing are nulls and, in columns of numbers, NaN. Infinite values count as values in the outermost bins; range,
+    mean and quantiles are those of the finite ones.
+
+    Example:
+        >>> profile = profile_frame(pl.DataFrame({"n": [1, 2, 2, None], "word": ["a", "b", "a", "a"]}))
+        >>> [(c.name, c.kind.value, c.distinct, c.missing) for c in profile.columns]
+        [('n', 'integer', 2, 1), ('word', 'category', 2, 0)]
+    """
+    return Profile(rows=frame.height, columns=tuple(_profile_column(values) for values in frame.get_columns()))
+
+
+def profile_numbers(name: str, values: NDArray[np.float64], *, kind: Kind = Kind.NUMBER) -> ColumnProfile:
+    """Describe a column of numbers, such as the scores of a model.
+
+    Args:
+        name: the column's name.
+        values: (n_rows,); NaN is missing.
+        kind: `NUMBER` or `INTEGER`.
+    """
+    # Sorted once: distinct values, quantiles and bins are then look-ups. Polars sorts 3 times as fast as NumPy here.
+    present = pl.Series(values[~np.isnan(values)]).sort().to_numpy()
+    finite = present[np.searchsorted(present, -np.inf, "right") : np.searchsorted(present, np.inf, "left")]
+    distinct = _distinct_of(present)
+    edges = _edges_of(finite, n_distinct=distinct.size)
+    below = np.searchsorted(present, edges, side="left")
+    bins = np.diff(below, prepend=0, append=present.size)
+    missing = values.size - present.size
+    has_values = finite.size > 0
+    return ColumnProfile(
+        name=name,
+        kind=kind,
+        rows=values.size,
+        missing=missing,
+        distinct=distinct.size,
+        minimum=float(finite[0]) if has_values else None,
+        maximum=float(finite[-1]) if has_values else None,
+        mean=_mean_of(finite),
+        sd=_sd_of(finite),
+        quantiles=tuple(_quantiles_of(finite).tolist()),
+        edges=tuple(edges.tolist()),
+        counts=(*bins.tolist(), missing),
+    )
+
+
+def _profile_column(values: pl.Series) -> ColumnProfile:
+    kind = _kind_of(values.dtype)
+    match kind:
+        case Kind.NUMBER | Kind.INTEGER:
+            floats = values.cast(pl.Float64).fill_null(math.nan)
+            return profile_numbers(values.name, floats.to_numpy(), kind=kind)
+        case Kind.TIMESTAMP:
+            return _profile_other(values, kind, distinct=values.drop_nulls().n_unique())
+        case Kind.BOOLEAN:
+            return _profile_boolean(values)
+        case Kind.CATEGORY | Kind.TEXT:
+            return _profile_text(values)
+
+
+def _kind_of(dtype: pl.DataType) -> Kind:
+    if dtype.is_integer():
+        return Kind.INTEGER
+    if dtype.is_numeric():
+        return Kind.NUMBER
+    if dtype == pl.Boolean:
+        return Kind.BOOLEAN
+    if dtype.is_temporal() and dtype != pl.Duration:
+        return Kind.TIMESTAMP
+    return Kind.TEXT
+
+
+def _profile_boolean(values: pl.Series) -> ColumnProfile:
+    n_true, missing = int(values.sum() or 0), values.null_count()
+    n_false = len(values) - missing - n_true
+    return ColumnProfile(
+        name=values.name,
+        kind=Kind.BOOLEAN,
+        rows=len(values),
+        missing=missing,
+        distinct=(n_true > 0) + (n_false > 0),
+        categories=("false", "true"),
+        counts=(n_false, n_true, 0, missing),
+    )
+
+
+def _profile_text(values: pl.Series) -> ColumnProfile:
+    if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object, pl.Duration):
+        return _profile_other(values, Kind.TEXT, distinct=len(values) - values.null_count())
+    texts = values.cast(pl.String)
+    missing = texts.null_count()
+    n_values, n_distinct = len(texts) - missing, texts.n_unique() - (missing > 0)
+    is_few = n_distinct <= _ALWAYS_CATEGORY or n_distinct <= _CATEGORY_SHARE * n_values
+    if not is_few or n_distinct > _CATEGORY_DISTINCT:
+        return _profile_other(texts, Kind.TEXT, distinct=n_distinct)
+    counted = texts.drop_nulls().rename("value").value_counts()
+    # ties in order of the text, so that the result does not depend on the order of the rows
+    top = counted.sort("count", "value", descending=[True, False]).head(CATEGORIES)
+    counts = top["count"].to_list()
+    return ColumnProfile(
+        name=texts.name,
+        kind=Kind.CATEGORY,
+        rows=len(texts),
+        missing=missing,
+        distinct=n_distinct,
+        categories=tuple(top["value"].to_list()),
+        counts=(*counts, n_values - sum(counts), missing),
+    )
+
+
+def _profile_other(values: pl.Series, kind: Kind, *, distinct: int) -> ColumnProfile:
+    missing = values.null_count()
+    counts = (len(values) - missing, missing)
+    return ColumnProfile(
+        name=values.name, kind=kind, rows=len(values), missing=missing, distinct=distinct, counts=counts
+    )
+
+
+def _distinct_of(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    if ordered.size == 0:
+        return ordered
+    return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+
+
+def _quantiles_of(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values that occur, never something between two of them: a quantile of codes is a code."""
+    if ordered.size == 0:
+        return ordered
+    ranks = np.rint(np.linspace(0, 1, BINS + 1) * (ordered.size - 1)).astype(np.int64)
+    return ordered[ranks]
+
+
+def _edges_of(ordered: NDArray[np.float64], *, n_distinct: int) -> NDArray[np.float64]:
+    """Few distinct values get a bin each, with one below and one above them; many get bins of about equal counts."""
+    if ordered.size == 0:
+        return ordered
+    if n_distinct < BINS - 1:
+        distinct = _distinct_of(ordered)
+        return np.append(distinct, np.nextafter(distinct[-1], np.inf))
+    edges = _distinct_of(_quantiles_of(ordered)[1:-1])
+    # an edge at the smallest value has nothing below it
+    return edges if edges[0] > ordered[0] or edges.size == 1 else edges[1:]
+
+
+def _mean_of(finite: NDArray[np.float64]) -> float | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _known(finite.mean()) if finite.size else None
+
+
+def _sd_of(finite: NDArray[np.float64]) -> float | None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _known(finite.std()) if finite.size else None
+
+
+def _known(value: np.floating) -> float | None:
+    """JSON knows no infinity; a mean that overflows is not known."""
+    return float(value) if np.isfinite(value) else None

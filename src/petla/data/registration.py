@@ -1,0 +1,89 @@
+"""Which dataset a path belongs to, and how a path becomes a dataset of the project file."""
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from petla.core.errors import InvalidError, NotFoundError
+from petla.core.project import PROJECT_FILE, Project, decode_project
+from petla.storage.files import write_atomic
+
+
+def place_in_project(root: Path, path: Path) -> str:
+    """Return a path relative to the project, as the project file writes it.
+
+    A relative path is one of the present folder, else one of the project.
+
+    Raises:
+        NotFoundError: there is nothing.
+        InvalidError: it lies outside the project.
+    """
+    found = next((p for p in (Path.cwd() / path, root / path) if p.exists()), None)
+    if found is None:
+        raise NotFoundError(f"there is no {path}", hint="correct the path")
+    # NOTE: only the folder is resolved: data may be a link to another disk.
+    whole = found.parent.resolve() / found.name
+    try:
+        return whole.relative_to(root.resolve()).as_posix()
+    except ValueError as error:
+        raise InvalidError(
+            f"{whole} lies outside the project {root}", hint="copy or link it into the project first"
+        ) from error
+
+
+def find_name(project: Project, place: str) -> str | None:
+    """Return the dataset that has a path, or None."""
+    return next((name for name, table in project.data.items() if Path(table.path) == Path(place)), None)
+
+
+def choose_name(project: Project, place: str, name: str | None) -> str:
+    """Return the dataset's name for a path: the one it has, the one asked for, or one made from the file's name.
+
+    Raises:
+        InvalidError: the path has another name already, or the name another path.
+    """
+    known = find_name(project, place)
+    if known is not None:
+        if name not in (None, known):
+            raise InvalidError(
+                f"{place} is the dataset {known!r} already", hint=f"leave out the name, or rename [data.{known}]"
+            )
+        return known
+    chosen = name or re.sub(r"[^a-z0-9]+", "_", Path(place).stem.lower()).strip("_")
+    if not chosen[:1].isalpha():
+        chosen = f"data_{chosen}".rstrip("_")
+    if chosen in project.data:
+        raise InvalidError(
+            f"dataset {chosen!r} is {project.data[chosen].path} already, not {place}",
+            hint=f"petla data add {place} --name OTHER_NAME",
+            field=f"data.{chosen}",
+        )
+    return chosen
+
+
+def append_table(root: Path, name: str, place: str) -> Project:
+    """Add a dataset to the end of the project file; return the project as it is then.
+
+    Raises:
+        InvalidError: the project file would not be valid with it; it stays as it was.
+    """
+    path = root / PROJECT_FILE
+    text = path.read_text(encoding="utf-8")
+    end = "" if text.endswith("\n") else "\n"
+    # A JSON text is a TOML text.
+    text += f"{end}\n[data.{name}]\npath = {msgspec.json.encode(place).decode()}\n"
+    project = decode_project(text)
+    write_atomic(path, text.encode())
+    return project
+
+
+def ignore_in_git(path: Path) -> None:
+    """Keep the data itself out of Git, as DVC does: its pointer is what Git holds."""
+    ignore = path.parent / ".gitignore"
+    text = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
+    line = f"/{path.name}"
+    if line in text.splitlines():
+        return
+    end = "\n" if text and not text.endswith("\n") else ""
+    write_atomic(ignore, f"{text}{end}{line}\n".encode())

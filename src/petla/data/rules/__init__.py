@@ -1,0 +1,1 @@
+"""The rules of the data checks, one family a file; `checks` puts them together."""

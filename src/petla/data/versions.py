@@ -1,0 +1,320 @@
+"""Dataset versions: add, list, check out, compare.
+
+Adding goes from the bytes to the row to the pointer, so that whatever dies in between, adding again completes it:
+objects without a row are known bytes, a row without a pointer is found by its digest.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from petla.core.errors import ConflictError, NotFoundError
+from petla.core.project import DatasetTable
+from petla.data import records
+from petla.data.checks import DataFinding, check_profile
+from petla.data.columns import Profile
+from petla.data.content.manifest import read_manifest
+from petla.data.content.placing import place
+from petla.data.current import State, inspect, read_digest, remember
+from petla.data.differences import DatasetDiff, compare_versions
+from petla.data.intake import register, stage, take_in
+from petla.data.pointers import Pointer, encode_pointer, pointer_path
+from petla.data.records import DatasetVersion
+from petla.data.registration import append_table, choose_name, ignore_in_git, place_in_project
+from petla.storage.database import reading
+from petla.storage.files import lock, write_atomic
+from petla.storage.workspace import Workspace
+
+__all__ = ["AddReport", "DatasetDiff", "DatasetStatus", "DatasetVersion"]
+__all__ += [
+    "add",
+    "add_content",
+    "check",
+    "check_version",
+    "checkout",
+    "diff",
+    "get_version",
+    "list_statuses",
+    "list_versions",
+]
+__all__ += ["load_profile", "materialize", "pointer_bytes"]
+
+# the `source` of what a person added
+BY_PERSON = "person"
+
+
+class AddReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What adding did."""
+
+    version: DatasetVersion
+    # False: this content was a version already
+    is_new: bool
+    # against the version before it
+    findings: tuple[DataFinding, ...]
+    # the path was unknown, and is a table of the project file now
+    registered: bool
+
+
+class DatasetStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How the work tree stands to a dataset's pointer."""
+
+    dataset: str
+    path: str
+    state: State
+    # of the version the pointer names; empty: none, or not known here
+    digest: str
+    version: int | None
+
+
+def add(ws: Workspace, path: Path, *, name: str | None = None) -> AddReport:
+    """Make what lies at a path the newest version of its dataset, and point to it.
+
+    A path that is no dataset yet becomes one: a `[data.NAME]` table is added to the project file, and `ws.project` with
+    it.
+
+    Raises:
+        NotFoundError: there is nothing at the path.
+        InvalidError: it lies outside the project, is a broken table, or holds what cannot be versioned.
+        ConflictError: it is being written at the moment.
+        UnavailableError: the store, the pointer or the database cannot be written; no version was added.
+    """
+    where = place_in_project(ws.root, path)
+    dataset = choose_name(ws.project, where, name)
+    is_known = dataset in ws.project.data
+    with _working_on_data(ws, f"petla data add {where}"):
+        content = take_in(ws, ws.root / where)
+        version, is_new = register(ws, dataset, content, actor=ws.actor, source=BY_PERSON)
+        _point(ws, where, version)
+        if not is_known:
+            ws.project = append_table(ws.root, dataset, where)
+        remember(ws.state, dataset, content.read)
+    previous = _find_previous(ws, version) if is_new else None
+    findings = check_version(ws, version, previous) if previous else ()
+    return AddReport(version=version, is_new=is_new, findings=findings, registered=not is_known)
+
+
+def add_content(ws: Workspace, dataset: str, source: Path, *, actor: str, origin: str) -> DatasetVersion:
+    """Make a file the newest version of a dataset, without touching the working copy or the pointer.
+
+    A table in another format than the dataset's is written again in the dataset's; for a dataset that is a folder, the
+    file becomes the only one in it.
+
+    Args:
+        ws: the project.
+        dataset: its name in the project file.
+        source: the file; it stays where it is.
+        actor: who does it, for the audit trail.
+        origin: where the content comes from, such as `decisions`; kept with the version.
+
+    Raises:
+        NotFoundError: there is no such dataset or file.
+        InvalidError: the file is a broken table.
+        UnavailableError: the store or the database cannot be written; no version was added.
+    """
+    _, table = ws.get_dataset(dataset)
+    with _working_on_data(ws, f"adding a version of {dataset}"), stage(ws, table, source) as staged:
+        version, _ = register(ws, dataset, take_in(ws, staged), actor=actor, source=origin)
+    return version
+
+
+def check(ws: Workspace, dataset: str, *, against: int | None = None) -> tuple[DataFinding, ...]:
+    """Compare the version that the pointer names with the one before it, or with another one.
+
+    Raises:
+        NotFoundError: there is no such version, or no pointer.
+    """
+    _, table = ws.get_dataset(dataset)
+    version = _pointed(ws, dataset, table)
+    if against is None and version.version == 1:
+        return ()
+    return check_version(ws, version, get_version(ws, dataset, version=against or version.version - 1))
+
+
+def check_version(ws: Workspace, version: DatasetVersion, reference: DatasetVersion) -> tuple[DataFinding, ...]:
+    """Compare a version with the one it follows, by the limits of its dataset.
+
+    What is exported from decisions has the columns that the model takes and no others, so a column that is missing
+    there, or extra after it, is worth a warning only.
+    """
+    fresh, known = load_profile(ws, version), load_profile(ws, reference)
+    if fresh is None or known is None:
+        return ()
+    _, table = ws.get_dataset(version.dataset)
+    findings = check_profile(fresh, known, table.checks)
+    expected = set() if version.source == BY_PERSON else {"missing_column"}
+    expected |= set() if reference.source == BY_PERSON else {"extra_column"}
+    return tuple(msgspec.structs.replace(f, severity="warn") if f.rule in expected else f for f in findings)
+
+
+def list_statuses(ws: Workspace) -> tuple[DatasetStatus, ...]:
+    """Compare every dataset's working copy with its pointer."""
+    return tuple(_status_of(ws, name, table) for name, table in ws.project.data.items())
+
+
+def checkout(ws: Workspace, dataset: str, version: int | None = None) -> DatasetVersion:
+    """Put a version into the work tree and point to it; without a number, the one that the pointer names.
+
+    Raises:
+        NotFoundError: there is no such version, or no pointer.
+        ConflictError: the working copy holds what is no version yet and would be lost.
+        CorruptError: a stored object is damaged; the working copy stays as it was.
+        UnavailableError: the work tree cannot be written.
+    """
+    _, table = ws.get_dataset(dataset)
+    path = ws.root / table.path
+    with _working_on_data(ws, f"petla data checkout {dataset}"):
+        wanted = _pointed(ws, dataset, table) if version is None else get_version(ws, dataset, version=version)
+        standing = inspect(ws.root, ws.state, table, dataset)
+        if (standing.state, standing.digest) != ("clean", wanted.digest):
+            if standing.state in ("changed", "untracked"):
+                _refuse_to_lose(ws, path)
+            place(ws.objects, wanted.digest, path)
+        _point(ws, table.path, wanted)
+    return wanted
+
+
+def list_versions(ws: Workspace, dataset: str, *, limit: int = 50) -> list[DatasetVersion]:
+    """Return a dataset's versions, newest first.
+
+    Raises:
+        NotFoundError: the project file has no such dataset.
+    """
+    ws.get_dataset(dataset)
+    with reading(ws.engine) as connection:
+        return records.list_newest(connection, ws.name, dataset, limit)
+
+
+def get_version(
+    ws: Workspace, dataset: str, *, digest: str | None = None, version: int | None = None
+) -> DatasetVersion:
+    """Return a version by digest or by number; by neither, the newest.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    with reading(ws.engine) as connection:
+        if digest is not None:
+            found, what = records.find_by_digest(connection, ws.name, dataset, digest), f"with digest {digest}"
+        elif version is not None:
+            found, what = records.find_by_number(connection, ws.name, dataset, version), str(version)
+        else:
+            found, what = next(iter(records.list_newest(connection, ws.name, dataset, 1)), None), "yet"
+    if found is None:
+        raise NotFoundError(f"dataset {dataset} has no version {what}", hint=f"petla data log {dataset}")
+    return found
+
+
+def diff(ws: Workspace, dataset: str, old: int, new: int) -> DatasetDiff:
+    """Compare two versions: files, rows, columns, statistics.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    before, after = (get_version(ws, dataset, version=number) for number in (old, new))
+    manifests = (read_manifest(ws.objects, before.digest), read_manifest(ws.objects, after.digest))
+    profiles = (load_profile(ws, before), load_profile(ws, after))
+    return compare_versions(dataset, (old, new), manifests, profiles)
+
+
+def load_profile(ws: Workspace, version: DatasetVersion) -> Profile | None:
+    """Return a version's profile; None: it is no table.
+
+    Raises:
+        CorruptError: the stored profile is damaged.
+    """
+    if version.profile is None:
+        return None
+    return msgspec.json.decode(ws.objects.get_bytes(version.profile), type=Profile)
+
+
+def materialize(ws: Workspace, digest: str, target: Path) -> Path:
+    """Write a version's file or folder to a path, verified; return the path.
+
+    Raises:
+        NotFoundError: the version or one of its files is not in the store.
+        CorruptError: one of them is damaged; the target stays as it was.
+        UnavailableError: the target cannot be written; it stays as it was.
+    """
+    place(ws.objects, digest, target)
+    return target
+
+
+def pointer_bytes(ws: Workspace, version: DatasetVersion) -> tuple[str, bytes]:
+    """Return the pointer's path relative to the project, and the pointer as it is for a version."""
+    _, table = ws.get_dataset(version.dataset)
+    return pointer_path(Path(table.path)).as_posix(), _encode(table.path, version)
+
+
+@contextlib.contextmanager
+def _working_on_data(ws: Workspace, purpose: str) -> Iterator[None]:
+    with lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s):
+        yield
+
+
+def _find_previous(ws: Workspace, version: DatasetVersion) -> DatasetVersion | None:
+    with reading(ws.engine) as connection:
+        return records.find_by_number(connection, ws.name, version.dataset, version.version - 1)
+
+
+def _point(ws: Workspace, where: str, version: DatasetVersion) -> None:
+    path = ws.root / where
+    content = _encode(where, version)
+    pointer = pointer_path(path)
+    if not pointer.is_file() or pointer.read_bytes() != content:
+        write_atomic(pointer, content)
+    ignore_in_git(path)
+
+
+def _encode(where: str, version: DatasetVersion) -> bytes:
+    pointer = Pointer(
+        path=Path(where).name,
+        md5=version.md5,
+        size_bytes=version.size_bytes,
+        files=version.files,
+        digest=version.digest,
+    )
+    return encode_pointer(pointer)
+
+
+def _status_of(ws: Workspace, name: str, table: DatasetTable) -> DatasetStatus:
+    standing = inspect(ws.root, ws.state, table, name)
+    version = _find_pointed(ws, name, standing.pointer)
+    return DatasetStatus(
+        dataset=name,
+        path=table.path,
+        state=standing.state,
+        digest=version.digest if version else standing.digest,
+        version=version.version if version else None,
+    )
+
+
+def _find_pointed(ws: Workspace, dataset: str, pointer: Pointer | None) -> DatasetVersion | None:
+    if pointer is None:
+        return None
+    with reading(ws.engine) as connection:
+        if pointer.digest:
+            return records.find_by_digest(connection, ws.name, dataset, pointer.digest)
+        return records.find_by_md5(connection, ws.name, dataset, pointer.md5) if pointer.md5 else None
+
+
+def _pointed(ws: Workspace, dataset: str, table: DatasetTable) -> DatasetVersion:
+    standing = inspect(ws.root, ws.state, table, dataset)
+    if standing.pointer is None:
+        raise NotFoundError(f"dataset {dataset} has no pointer", hint=f"petla data add {table.path}")
+    version = _find_pointed(ws, dataset, standing.pointer)
+    if version is None:
+        raise NotFoundError(
+            f"dataset {dataset}: the version in its pointer is not known here",
+            hint=f"bring the data back with 'dvc pull', then petla data add {table.path}",
+        )
+    return version
+
+
+def _refuse_to_lose(ws: Workspace, path: Path) -> None:
+    if read_digest(path) not in ws.objects:
+        raise ConflictError(
+            f"{path} holds what is no version yet; checking out would lose it",
+            hint=f"keep it with 'petla data add {path}', or remove it, then check out again",
+        )

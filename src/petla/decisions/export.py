@@ -1,0 +1,127 @@
+"""Labelled decisions as training data: what was scored, with what turned out to be true in the place of the target."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from petla.core.errors import InvalidError, NotFoundError
+from petla.data.columns import Kind
+from petla.decisions import records
+from petla.decisions.record import Truth
+from petla.models import registry
+from petla.models.signature import Signature
+from petla.storage.database import reading
+from petla.storage.files import reported
+from petla.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def export_labelled(ws: Workspace, model: str, target: Path, *, rows: int) -> int:
+    """Write the newest labelled decisions of a model, of all its versions, in the order of the decisions.
+
+    Columns are the inputs of the signature, typed as in the dataset that retraining makes versions of, then the target.
+    A label that is no class of the model is left out. Memory is bounded by one page of rows.
+
+    Args:
+        ws: the project.
+        model: whose decisions.
+        target: the file to write, Parquet or CSV by its suffix.
+        rows: at most so many.
+
+    Returns:
+        The number of rows written.
+
+    Raises:
+        NotFoundError: the model has no version.
+        UnavailableError: the file cannot be written.
+    """
+    import pyarrow as pa
+
+    signature = _signature_of(ws, model)
+    schema = _schema_of(signature, _stored_schema(ws, model))
+    n_written = 0
+    with reported(target), _open(target, schema) as writer, reading(ws.engine) as connection:
+        for page in records.list_newest_labelled(connection, ws.name, model, rows):
+            kept = [pair for pair in ((row, _class_of(truth, signature)) for row, truth in page) if pair[1] is not None]
+            values = {field.name: [row.get(field.name) for row, _ in kept] for field in signature.inputs}
+            values[signature.target] = [truth for _, truth in kept]
+            arrays = [_to_array(values[field.name], field.type) for field in schema]
+            writer.write_table(pa.table(arrays, schema=schema))
+            n_written += len(kept)
+    return n_written
+
+
+class _Writer(Protocol):
+    """Parquet's and CSV's writer."""
+
+    def write_table(self, table: Any) -> None: ...  # noqa: ANN401
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *error: object) -> None: ...
+
+
+def _open(target: Path, schema: "pa.Schema") -> _Writer:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    writer: _Writer
+    if target.suffix == ".csv":
+        from pyarrow.csv import CSVWriter
+
+        writer = CSVWriter(str(target), schema)
+    elif target.suffix == ".parquet":
+        from pyarrow.parquet import ParquetWriter
+
+        writer = ParquetWriter(str(target), schema)
+    else:
+        raise InvalidError(f"cannot write {target.name}", hint="name a .parquet or a .csv file", field="target")
+    return writer
+
+
+def _signature_of(ws: Workspace, model: str) -> Signature:
+    version = registry.find_champion(ws, model) or next(iter(registry.list_versions(ws, model, limit=1)), None)
+    if version is None:
+        raise NotFoundError(f"model {model} has no version", hint=f"make one with 'petla run --model {model}'")
+    return version.certificate.signature
+
+
+def _stored_schema(ws: Workspace, model: str) -> Mapping[str, Any]:
+    """Return the types of the dataset's columns, where its file says them."""
+    table = ws.project.models.get(model)
+    if table is None or not table.retrain.dataset:
+        return {}
+    path = ws.root / ws.project.data[table.retrain.dataset].path
+    if path.suffix != ".parquet" or not path.is_file():
+        return {}
+    from pyarrow.parquet import read_schema
+
+    return {field.name: field.type for field in read_schema(path)}
+
+
+def _schema_of(signature: Signature, stored: Mapping[str, Any]) -> "pa.Schema":
+    import pyarrow as pa
+
+    types = {
+        Kind.NUMBER: pa.float64(),
+        Kind.INTEGER: pa.int64(),
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.CATEGORY: pa.string(),
+        Kind.TEXT: pa.string(),
+        Kind.TIMESTAMP: pa.timestamp("us"),
+    }
+    fields = {field.name: types[field.kind] for field in signature.inputs}
+    fields[signature.target] = pa.array(signature.classes).type if signature.classes else pa.float64()
+    return pa.schema([(name, stored.get(name, kind)) for name, kind in fields.items()])
+
+
+def _class_of(truth: Truth, signature: Signature) -> Truth | None:
+    """Return the truth as the model's own value: 1 and true are the same class; None where it is none of them."""
+    if signature.classes:
+        return next((value for value in signature.classes if value == truth), None)
+    return truth if isinstance(truth, int | float) and not isinstance(truth, bool) else None
+
+
+def _to_array(values: list[Any], kind: Any) -> Any:  # noqa: ANN401 - pyarrow's own types
+    import pyarrow as pa
+
+    natural = pa.array(values)
+    return natural if natural.type == kind else natural.cast(kind)

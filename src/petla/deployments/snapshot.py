@@ -1,0 +1,77 @@
+"""The snapshot: one immutable, numbered document that says what serves.
+
+The control plane writes it; every worker reads it, loads, warms and verifies what is new, then swaps one reference.
+Beside it lies one acknowledgement per worker, which says how far that worker has come.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from petla.core.project import AnswerTable
+
+SERVING_FOLDER = "serving"
+SNAPSHOT_FILE = "snapshot.json"
+WORKERS_FOLDER = "workers"
+
+
+class Variant(msgspec.Struct, frozen=True):
+    """One version of a model, ready to load."""
+
+    version: int
+    # digest of the signed package in the object store
+    package: str
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What answers for one model."""
+
+    live: Variant
+    # stays loaded, so that a rollback is one swap
+    standby: Variant | None = None
+    answer: AnswerTable
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What serves."""
+
+    number: int
+    project: str
+    at: str
+    routes: dict[str, Route]
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one worker has come."""
+
+    worker: str
+    pid: int
+    # number of the snapshot that it serves; 0: none yet
+    serving: int
+    # number of the newest snapshot that it has seen
+    seen: int
+    at: str
+    # milliseconds from seeing the snapshot to serving it, and of the swap alone
+    load_ms: float = 0.0
+    swap_ms: float = 0.0
+    # why it does not serve what it has seen; empty: it does
+    error: str = ""
+
+
+def snapshot_path(state: Path) -> Path:
+    """Return where the snapshot lies in a state folder."""
+    return state / SERVING_FOLDER / SNAPSHOT_FILE
+
+
+def acknowledgements_folder(state: Path) -> Path:
+    """Return where the workers' acknowledgements lie in a state folder."""
+    return state / SERVING_FOLDER / WORKERS_FOLDER
+
+
+def read_snapshot(state: Path) -> Snapshot | None:
+    """Return the published snapshot, or None if nothing was ever deployed."""
+    try:
+        content = snapshot_path(state).read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(content, type=Snapshot)

@@ -1,0 +1,35 @@
+"""A verdict: every check of a candidate with its figures."""
+
+import msgspec
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One gate's answer."""
+
+    # minimum, champion, latency, dirty rows
+    name: str
+    passed: bool
+    # one sentence a business owner understands, with the figures
+    message: str
+    figures: dict[str, float] = {}
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """All gates of one candidate."""
+
+    model: str
+    version: int
+    # the champion it was compared with
+    champion: int | None
+    checks: tuple[Check, ...]
+    at: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(check.passed for check in self.checks)
+
+
+def decode_verdict(raw: bytes) -> Verdict:
+    """Read a verdict as the registry keeps it."""
+    return msgspec.json.decode(raw, type=Verdict)

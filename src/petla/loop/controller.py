@@ -1,0 +1,158 @@
+"""The controller: compares what is wanted with what is, takes one step, records it.
+
+One pass ships what the spools hold, judges the windows that closed, opens incidents, begins the retrainings that the
+policy wants, and takes one step of each that is under way. Nothing it needs is only in its memory: killed anywhere, the
+next one goes on.
+"""
+
+import logging
+import threading
+import time
+
+from petla.core.errors import PetlaError
+from petla.decisions.log import count_labelled, newest_feedback
+from petla.decisions.shipper import ship
+from petla.deployments.deploy import republish
+from petla.incidents.incident import Incident
+from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
+from petla.loop.policy import Situation, Start, Step, decide
+from petla.loop.retraining import advance, clean_up, give_up
+from petla.loop.retrainings import CONTROLLER, begin, list_retrainings
+from petla.loop.states import Retraining
+from petla.loop.trainer import Trainer
+from petla.models.registry import find_champion
+from petla.monitoring.counting import make_counter
+from petla.monitoring.finding import FindingKind
+from petla.monitoring.judging import NotBefore, judge_drift, judge_quality
+from petla.monitoring.reference import open_references
+from petla.monitoring.views import list_new_alarms
+from petla.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+PAUSE_S = 0.3
+# after errors in a row the pause doubles up to this
+LONGEST_PAUSE_S = 10.0
+# a step that fails so often in a row ends its retraining
+ATTEMPTS = 5
+_SHIPPED_AT_ONCE = 50_000
+# so that a long backlog does not keep the monitors waiting
+_ROUNDS = 20
+_KINDS: tuple[FindingKind, ...] = ("drift", "quality")
+
+
+class Controller:
+    """The loop of one project.
+
+    Args:
+        ws: the opened project.
+        rest_s: seconds until a step that failed is tried again; doubles from attempt to attempt.
+    """
+
+    def __init__(self, ws: Workspace, *, rest_s: float = 2.0) -> None:
+        self._rest_s = rest_s
+        self._ws = ws
+        self._references = open_references(ws)
+        self._counter = make_counter(ws, self._references)
+        self._trainer = Trainer(ws)
+        self._waits: NotBefore = {}
+        self._is_published = False
+        # retraining -> attempts that failed in a row, and when the next one may be made
+        self._faults: dict[int, int] = {}
+        self._not_before_s: dict[int, float] = {}
+
+    def tick(self) -> None:
+        """Do one pass: ship, judge, open incidents, take one step of each retraining."""
+        if not self._is_published:
+            # a crash may have come between a deployment's rows and its file
+            republish(self._ws)
+            self._is_published = True
+        self._ship()
+        judge_drift(self._ws, self._references)
+        judge_quality(self._ws, self._references, self._waits)
+        for model in self._ws.project.models:
+            self._tend_incidents(model)
+            self._begin_retraining(model)
+        under_way = list_retrainings(self._ws, is_open=True)
+        for retraining in under_way:
+            self._advance(retraining)
+        clean_up(self._ws, [retraining.id for retraining in under_way])
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until told to stop; an error of a tick is logged, and the tick is tried again later."""
+        pause = PAUSE_S
+        try:
+            while not stop.is_set():
+                try:
+                    self.tick()
+                    pause = PAUSE_S
+                except Exception as error:  # a border: the loop outlives whatever one pass runs into
+                    is_known = isinstance(error, PetlaError)
+                    logger.warning("controller.tick_failed", extra={"error": str(error)}, exc_info=not is_known)
+                    pause = min(2 * pause, LONGEST_PAUSE_S)
+                stop.wait(pause)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End what this controller started; the next one takes it up from the rows."""
+        self._trainer.close()
+
+    def _ship(self) -> None:
+        for _ in range(_ROUNDS):
+            shipped = ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
+            if shipped.decisions + shipped.feedback < _SHIPPED_AT_ONCE:
+                return
+
+    def _tend_incidents(self, model: str) -> None:
+        """Open incidents for alarms about the champion; close those about versions that are live no longer."""
+        champion = find_champion(self._ws, model)
+        if champion is None:
+            return
+        for kind in _KINDS:
+            known = newest_evidence(self._ws, model, champion.version, kind)
+            open_or_join(self._ws, list_new_alarms(self._ws, model, champion.version, kind, after=known))
+        for incident in list_unresolved(self._ws, model=model):
+            if incident.version != champion.version and not self._is_being_retrained(incident):
+                outcome = f"{model}:{incident.version} is live no longer; {model}:{champion.version} answers"
+                resolve(self._ws, incident.id, outcome, actor=CONTROLLER)
+
+    def _is_being_retrained(self, incident: Incident) -> bool:
+        """Whether a retraining will resolve it with a better outcome."""
+        under_way = list_retrainings(self._ws, model=incident.model, is_open=True)
+        return any(retraining.incident_id == incident.id for retraining in under_way)
+
+    def _begin_retraining(self, model: str) -> None:
+        for incident in reversed(list_unresolved(self._ws, model=model)):
+            if isinstance(plan_for(self._ws, incident), Start):
+                begin(self._ws, incident, last_feedback=newest_feedback(self._ws))
+
+    def _advance(self, retraining: Retraining) -> None:
+        if time.monotonic() < self._not_before_s.get(retraining.id, 0.0):
+            return
+        try:
+            advance(self._ws, retraining, self._trainer)
+        except PetlaError as error:
+            self._count_fault(retraining, error)
+            return
+        self._faults.pop(retraining.id, None)
+
+    def _count_fault(self, retraining: Retraining, error: PetlaError) -> None:
+        count = self._faults[retraining.id] = self._faults.get(retraining.id, 0) + 1
+        self._not_before_s[retraining.id] = time.monotonic() + self._rest_s * 2 ** (count - 1)
+        details = {"retraining": retraining.id, "state": retraining.state.value, "error": str(error), "attempt": count}
+        logger.warning("retraining.step_failed", extra=details)
+        if count >= ATTEMPTS:
+            give_up(self._ws, retraining, f"{retraining.state}: {error}")
+
+
+def plan_for(ws: Workspace, incident: Incident) -> Step:
+    """Say what the retraining policy does about an incident that is open; pages show its reason.
+
+    Raises:
+        NotFoundError: the incident's model is no longer in the project file.
+    """
+    name, table = ws.get_model(incident.model)
+    last = next(iter(list_retrainings(ws, model=name, limit=1)), None)
+    labels = count_labelled(ws, name, after_feedback=last.last_feedback if last else 0)
+    return decide(table.retrain, Situation(kind=incident.kind, last=last, labels=labels))

@@ -1,0 +1,128 @@
+"""A package: the signed manifest of one model, and its files in the object store.
+
+- A manifest is used only after its signature by the project's key was verified.
+- A file is used only after its bytes were compared with the digest that the signed manifest names.
+"""
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from petla.core.errors import CorruptError
+from petla.core.project import AnswerTable
+from petla.data.columns import ColumnProfile, Profile
+from petla.models.signature import Row, Signature
+from petla.storage.objects import ObjectStore
+from petla.storage.signing import Keyring
+
+if TYPE_CHECKING:
+    from petla.storage.workspace import Workspace
+
+ONNX_FILE = "model.onnx"
+PYTHON_FILE = "model.pickle"
+
+# so that a signature of something else, such as an audit entry, never passes for one of a package
+_PURPOSE = b"petla package\n"
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How the packaged model compares with the original, on rows that training never saw."""
+
+    rows: int
+    tolerance: float
+    # largest absolute difference of a score; None: it did not convert, so there was nothing to compare
+    largest_difference: float | None
+    # why it is packaged as Python; empty: it converted and met the tolerance
+    reason: str = ""
+
+
+class GoldenRow(msgspec.Struct, frozen=True):
+    """A row and the scores it must get wherever the package runs."""
+
+    row: Row
+    scores: tuple[float, ...]
+
+
+class Package(msgspec.Struct, frozen=True, kw_only=True):
+    """The manifest: everything that serving needs to know of a model version."""
+
+    model: str
+    kind: Literal["onnx", "python"]
+    signature: Signature
+    answer: AnswerTable
+    # of the training rows, inputs only: the reference for drift
+    profile: Profile
+    # of the score on the holdout, named `score`
+    score_profile: ColumnProfile
+    parity: Parity
+    golden: tuple[GoldenRow, ...]
+    # name -> digest in the object store
+    files: dict[str, str]
+    # distribution -> version that the files were made with
+    requirements: dict[str, str]
+
+
+class _Sealed(msgspec.Struct, frozen=True):
+    manifest: bytes
+    signature: bytes
+
+
+def store_package(ws: "Workspace", package: Package, files: dict[str, bytes]) -> str:
+    """Store files and the signed manifest that names them; return the digest of the latter.
+
+    Args:
+        ws: whose key signs.
+        package: the manifest; its `files` are filled in here.
+        files: name -> content.
+
+    Raises:
+        UnavailableError: the disk is full or may not be written.
+    """
+    digests = {name: ws.objects.put_bytes(content) for name, content in files.items()}
+    manifest = msgspec.json.encode(msgspec.structs.replace(package, files=digests))
+    sealed = _Sealed(manifest, ws.keys.sign(_PURPOSE + manifest))
+    return ws.objects.put_bytes(msgspec.msgpack.encode(sealed))
+
+
+def load_package(objects: ObjectStore, keys: Keyring, digest: str) -> Package:
+    """Read a package whose signature and files are as they were made.
+
+    Raises:
+        NotFoundError: the package or one of its files is not in the store.
+        CorruptError: it is not signed by this project's key, or it or one of its files was altered.
+    """
+    sealed = _open(objects, digest)
+    keys.verify(_PURPOSE + sealed.manifest, sealed.signature, what=f"package {digest}")
+    try:
+        package = msgspec.json.decode(sealed.manifest, type=Package)
+    except msgspec.DecodeError as error:
+        raise CorruptError(
+            f"package {digest} is signed, but of another form: {error}", hint="make it again with 'petla run'"
+        ) from error
+    for file_digest in package.files.values():
+        objects.verify(file_digest)
+    return package
+
+
+def read_file(objects: ObjectStore, package: Package, name: str) -> bytes:
+    """Return a file of a package.
+
+    Raises:
+        NotFoundError: it is not in the store.
+        CorruptError: it was altered.
+    """
+    return objects.get_bytes(package.files[name])
+
+
+def read_seal(objects: ObjectStore, digest: str) -> str:
+    """Return a package's signature as hexadecimal digits, for people to read."""
+    return _open(objects, digest).signature.hex()
+
+
+def _open(objects: ObjectStore, digest: str) -> _Sealed:
+    try:
+        return msgspec.msgpack.decode(objects.get_bytes(digest), type=_Sealed)
+    except msgspec.DecodeError as error:
+        raise CorruptError(
+            f"object {digest} is no signed package; it was not loaded", hint="make it again with 'petla run'"
+        ) from error

@@ -1,0 +1,200 @@
+"""From what a pipeline hands out to a signed package: signature, model, comparison with the original, golden rows."""
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from petla.core.errors import InvalidError, UserCodeError
+from petla.core.project import ModelTable
+from petla.data.columns import ColumnProfile, Profile
+from petla.models.decide import record_scores
+from petla.models.environment import list_requirements
+from petla.models.features import list_rows, list_truths, make_fields, require_columns
+from petla.models.metrics import make_outcome, measure_all
+from petla.models.original import make_original, score_original, select_columns, take_rows
+from petla.models.package import ONNX_FILE, GoldenRow, Package, load_package, store_package
+from petla.models.parity import Sample, make_files
+from petla.models.runtime.running import check_golden, open_runtime
+from petla.models.signature import Row, Signature
+from petla.pipeline.outputs.frames import FrameKind, find_kind
+from petla.pipeline.outputs.frames import convert as convert_frame
+from petla.storage.workspace import Workspace
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_GOLDEN_ROWS = 16
+# training rows with missing values that are compared too: the holdout may have none
+_MISSING_ROWS = 500
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a pipeline hands out: the estimator, and two tables with the target, as Pandas, Polars or PyArrow."""
+
+    estimator: Any
+    training: Any
+    holdout: Any
+
+
+class Packaged(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored package and what was measured while it was made."""
+
+    digest: str
+    package: Package
+    # on the holdout, with the packaged model
+    metrics: dict[str, float]
+    training_rows: int
+    holdout_rows: int
+
+
+def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained) -> Packaged:
+    """Package an estimator and store it, signed.
+
+    Args:
+        ws: the project.
+        model: its name.
+        table: what the project file says of it.
+        trained: what the pipeline handed out.
+
+    Raises:
+        InvalidError: the tables lack columns or rows, or the estimator is none or of another task.
+        UserCodeError: the estimator cannot score its own rows, or cannot be loaded again.
+        UnavailableError: the disk is full or may not be written.
+    """
+    training, holdout = as_polars(trained.training, "training"), as_polars(trained.holdout, "holdout")
+    profile, signature = _describe(training, table, trained.estimator)
+    names = [field.name for field in signature.inputs]
+    require_columns(holdout, [*names, table.target])
+    fitted = _as_fitted(trained, names)
+    samples = _list_samples(fitted, (training, holdout), signature)
+    made = make_files(make_original(fitted.estimator, fitted.training, names), signature, samples)
+    scores = made.scores[: holdout.height]
+    package = Package(
+        model=model,
+        kind="onnx" if ONNX_FILE in made.files else "python",
+        signature=signature,
+        answer=table.answer,
+        profile=profile,
+        score_profile=_profile_scores(signature, scores),
+        parity=made.parity,
+        golden=_choose_golden(samples[0].rows, scores),
+        files={},
+        requirements=list_requirements(),
+    )
+    outcome = make_outcome(signature, list_truths(holdout, table.target), scores, threshold=table.answer.threshold)
+    return Packaged(
+        digest=_store(ws, package, made.files),
+        package=package,
+        metrics=measure_all(signature, outcome),
+        training_rows=training.height,
+        holdout_rows=holdout.height,
+    )
+
+
+def as_polars(frame: Any, step: str) -> "pl.DataFrame":  # noqa: ANN401 - frames of three libraries
+    """Return a step's table as a Polars frame.
+
+    Raises:
+        InvalidError: it is no table, or has no rows.
+    """
+    import polars as pl
+
+    converted = convert_frame(frame, FrameKind.POLARS)
+    if not isinstance(converted, pl.DataFrame):
+        raise InvalidError(
+            f"the step {step!r} returned a {type(frame).__name__}, which is no table",
+            hint="let it return a Pandas, Polars or PyArrow table that includes the target",
+            field=step,
+        )
+    if converted.is_empty():
+        raise InvalidError(f"the step {step!r} returned a table without rows", field=step)
+    return converted
+
+
+def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tuple[Profile, Signature]:  # noqa: ANN401
+    from petla.data.profiles import profile_frame
+
+    whole = profile_frame(training)
+    signature = Signature(
+        inputs=make_fields(whole, table.target),
+        target=table.target,
+        task=table.task,
+        classes=_list_classes(table, estimator),
+    )
+    columns = tuple(column for column in whole.columns if column.name != table.target)
+    return Profile(rows=whole.rows, columns=columns), signature
+
+
+def _list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float | str, ...]:  # noqa: ANN401
+    """Return the classes as Python values, having held their number against the task."""
+    classes: list[bool | int | float | str] = np.asarray(getattr(estimator, "classes_", [])).tolist()
+    allowed = {"regression": (0,), "binary": (2,), "multiclass": range(2, len(classes) + 1)}[table.task]
+    if len(classes) not in allowed:
+        shown = f"has the classes {', '.join(map(repr, classes[:5]))}" if classes else "has no classes"
+        raise InvalidError(
+            f"the project file says the task is {table.task}, but the trained {type(estimator).__name__} {shown}",
+            hint="correct 'task' in the model's table, or the target column",
+            field="task",
+        )
+    return tuple(classes)
+
+
+def _as_fitted(trained: Trained, names: list[str]) -> Trained:
+    """Return the tables in the kind that the estimator takes: that of the training rows, else Pandas.
+
+    A step that asks for Pandas gets it whatever the step before returned, and no estimator says what it was fitted on.
+    """
+    kind = find_kind(trained.training)
+    own = _convert_tables(trained, FrameKind.POLARS if kind is FrameKind.LAZY else kind)
+    try:
+        score_original(make_original(own.estimator, own.training, names), select_columns(own.holdout, names)[:1])
+    except UserCodeError:
+        if kind is FrameKind.PANDAS:
+            raise
+        return _convert_tables(trained, FrameKind.PANDAS)
+    return own
+
+
+def _convert_tables(trained: Trained, kind: FrameKind | None) -> Trained:
+    training, holdout = convert_frame(trained.training, kind), convert_frame(trained.holdout, kind)
+    return Trained(estimator=trained.estimator, training=training, holdout=holdout)
+
+
+def _list_samples(fitted: Trained, frames: tuple["pl.DataFrame", "pl.DataFrame"], signature: Signature) -> list[Sample]:
+    """Return what is compared: the holdout, and training rows that lack values, which the holdout may not have."""
+    import polars as pl
+
+    training, holdout = frames
+    names = [field.name for field in signature.inputs]
+    is_missing = training.select(pl.any_horizontal(pl.col(names).is_null())).to_series()
+    positions = is_missing.arg_true().head(_MISSING_ROWS).to_list()
+    lacking = take_rows(select_columns(fitted.training, names), positions)
+    return [
+        Sample(list_rows(holdout, signature), select_columns(fitted.holdout, names)),
+        Sample(list_rows(training[positions], signature), lacking),
+    ]
+
+
+def _profile_scores(signature: Signature, scores: NDArray[np.float64]) -> ColumnProfile:
+    from petla.data.profiles import profile_numbers
+
+    return profile_numbers("score", record_scores(signature, scores))
+
+
+def _choose_golden(rows: list[Row], scores: NDArray[np.float64]) -> tuple[GoldenRow, ...]:
+    positions = np.unique(np.linspace(0, len(rows) - 1, _GOLDEN_ROWS).astype(int))
+    return tuple(GoldenRow(rows[i], tuple(np.atleast_1d(scores[i]).tolist())) for i in positions.tolist())
+
+
+def _store(ws: Workspace, package: Package, files: dict[str, bytes]) -> str:
+    """Store the package, then see that it answers its golden rows as it will be run."""
+    digest = store_package(ws, package, files)
+    stored = load_package(ws.objects, ws.keys, digest)
+    runtime = open_runtime(stored, ws.objects)
+    try:
+        check_golden(stored, runtime)
+    finally:
+        runtime.close()
+    return digest

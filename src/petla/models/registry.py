@@ -1,0 +1,120 @@
+"""The registry: numbered versions of a model, each with its birth certificate, its state and its verdict."""
+
+from petla.core.errors import ConflictError, NotFoundError
+from petla.models import records
+from petla.models.states import State, require_move
+from petla.models.version import Certificate, ModelVersion
+from petla.pipeline.result import RunResult
+from petla.storage.database import reading
+from petla.storage.ledger import Change
+from petla.storage.workspace import Workspace
+
+__all__ = [
+    "Certificate",
+    "ModelVersion",
+    "find_champion",
+    "find_version_of_run",
+    "get_version",
+    "list_versions",
+    "move",
+    "register",
+    "set_verdict",
+]
+
+
+def register(ws: Workspace, run: RunResult, certificate: Certificate) -> ModelVersion:
+    """Make a run's model the next version, a candidate; the same run again gives the version that it made.
+
+    Raises:
+        ConflictError: another command registered a version at the same moment.
+        UnavailableError: the database cannot be written; nothing was changed.
+    """
+    found = find_version_of_run(ws, run.model, run.run_id)
+    if found is not None:
+        return found
+    with reading(ws.engine) as connection:
+        version = records.newest_version(connection, ws.name, run.model) + 1
+    subject = f"{run.model}:{version}"
+    with ws.ledger.change(
+        actor=ws.actor, action="model.registered", subject=subject, reason=certificate.cause
+    ) as change:
+        if records.newest_version(change.connection, ws.name, run.model) != version - 1:
+            raise ConflictError(f"another command registered {subject} at the same moment", hint="run it again")
+        made = ModelVersion(
+            model=run.model,
+            version=version,
+            state=State.CANDIDATE,
+            run_id=run.run_id,
+            package=certificate.package,
+            certificate=certificate,
+            verdict=None,
+            created_at=change.now,
+        )
+        records.insert_version(change.connection, ws.name, made)
+        change.record(
+            run=run.run_id, package=made.package, commit=run.commit, data=run.data, metrics=certificate.metrics
+        )
+    return made
+
+
+def get_version(ws: Workspace, model: str, version: int) -> ModelVersion:
+    """Return a version.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    with reading(ws.engine) as connection:
+        found = records.find_version(connection, ws.name, model, version)
+    if found is None:
+        raise _unknown(model, version)
+    return found
+
+
+def find_version_of_run(ws: Workspace, model: str, run_id: int) -> ModelVersion | None:
+    """Return the version that a run made, or None."""
+    with reading(ws.engine) as connection:
+        return records.find_by_run(connection, ws.name, model, run_id)
+
+
+def find_champion(ws: Workspace, model: str) -> ModelVersion | None:
+    """Return the version in production, or None."""
+    with reading(ws.engine) as connection:
+        return records.find_in_state(connection, ws.name, model, State.PRODUCTION)
+
+
+def list_versions(ws: Workspace, model: str | None = None, limit: int = 50) -> list[ModelVersion]:
+    """Return versions: by model, the newest first."""
+    with reading(ws.engine) as connection:
+        return records.list_versions(connection, ws.name, model, limit)
+
+
+def move(change: Change, project: str, model: str, version: int, to: State) -> None:
+    """Move a version to another state within a caller's change.
+
+    Raises:
+        NotFoundError: there is no such version.
+        ConflictError: the table of moves does not have this one, or somebody else moved it first.
+    """
+    found = records.find_version(change.connection, project, model, version)
+    if found is None:
+        raise _unknown(model, version)
+    require_move(f"{model}:{version}", found.state, to)
+    if not records.update_state(change.connection, project, found, to):
+        raise ConflictError(f"model {model}:{version} was moved by somebody else at the same moment", hint="look again")
+    change.record(**{f"{model}:{version}": {"from": found.state, "to": to}})
+
+
+def set_verdict(change: Change, project: str, model: str, version: int, verdict: bytes) -> None:
+    """Keep a verdict, as JSON, within a caller's change.
+
+    Raises:
+        NotFoundError: there is no such version.
+    """
+    if not records.update_verdict(change.connection, project, (model, version), verdict):
+        raise _unknown(model, version)
+
+
+def _unknown(model: str, version: int) -> NotFoundError:
+    return NotFoundError(
+        f"there is no model version {model}:{version}", hint="see 'petla models list'", field="version"
+    )

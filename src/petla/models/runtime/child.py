@@ -1,0 +1,60 @@
+"""The process that a Python model runs in: `python -m petla.models.runtime.child`.
+
+It reads frames from its input and answers on what was its output; whatever the model prints goes to the errors
+instead. It ends when its input is closed, so it never outlives its parent. The parent has verified the model before
+it sends it.
+"""
+
+import contextlib
+import os
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from petla.core.errors import UserCodeError
+from petla.models.original import Original, make_table, score_original
+from petla.models.runtime.frames import Failure, Reply, Scores, Start, read_frame, write_frame
+from petla.models.signature import Row
+from petla.pipeline.execution.user_code import guarded
+
+
+def main() -> None:
+    """Load the model that the first frame holds, then score one batch per frame."""
+    source = sys.stdin.buffer
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    warnings.simplefilter("ignore")
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        original = _load(source, answers)
+        while original is not None:
+            write_frame(answers, _answer(original, read_frame(source, list[Row])))
+
+
+def _load(source: BinaryIO, answers: BinaryIO) -> Original | None:
+    start = read_frame(source, Start)
+    try:
+        with guarded("loading the model", Path.cwd(), field="model"):
+            original: Original = pickle.loads(start.content)  # noqa: S301 - its signature was verified by the parent
+    except UserCodeError as error:
+        write_frame(answers, Failure(error.message, error.traceback))
+        return None
+    write_frame(answers, Scores((0,), b""))
+    return original
+
+
+def _answer(original: Original, rows: list[Row]) -> Reply:
+    try:
+        with guarded("making a table of the rows", Path.cwd(), field="model"):
+            table = make_table(original, rows)
+        scores = np.ascontiguousarray(score_original(original, table))
+    except UserCodeError as error:
+        return Failure(error.message, error.traceback)
+    return Scores(scores.shape, scores.tobytes())
+
+
+if __name__ == "__main__":
+    main()

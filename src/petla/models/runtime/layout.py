@@ -1,0 +1,33 @@
+"""How a row's values are laid out for ONNX: all numbers in one input, all strings in another."""
+
+import math
+
+from petla.data.columns import Kind
+from petla.models.signature import Row, Signature, Value
+
+# names in the graph
+NUMBERS = "numbers"
+STRINGS = "strings"
+SCORES = "scores"
+
+_LARGEST = 2**63 - 1
+
+TEXT_KINDS = frozenset({Kind.CATEGORY, Kind.TEXT})
+
+
+def split_inputs(signature: Signature) -> tuple[list[int], list[int]]:
+    """Return the positions of the inputs that ONNX sees as numbers, and of those that it sees as strings."""
+    strings = [i for i, field in enumerate(signature.inputs) if field.kind in TEXT_KINDS]
+    return [i for i in range(len(signature.inputs)) if i not in strings], strings
+
+
+def bound_row(row: Row) -> Row:
+    """Turn whole numbers of more than 64 bits, which neither arrays nor frames hold, into the nearest float."""
+    return tuple(_to_float(value) if type(value) is int and abs(value) > _LARGEST else value for value in row)
+
+
+def _to_float(value: int) -> Value:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

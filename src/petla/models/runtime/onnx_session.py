@@ -1,0 +1,91 @@
+"""A package in ONNX, scored in this process."""
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petla.core.errors import CorruptError
+from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, bound_row, split_inputs
+from petla.models.signature import Row, Signature, Value
+
+_FATAL_ONLY = 4
+
+
+class OnnxRuntime:
+    """Scores rows with ONNX Runtime.
+
+    Args:
+        content: the model, made by `convert`.
+        signature: gives the order of the values.
+        threads: for one call.
+
+    Raises:
+        CorruptError: it is no ONNX model.
+    """
+
+    is_fast = True
+
+    def __init__(self, content: bytes, signature: Signature, *, threads: int = 1) -> None:
+        self._run = _open_session(content, threads)
+        numbers, strings = split_inputs(signature)
+        self._numbers = _picker(numbers)
+        self._strings = _picker(strings)
+        self._is_regression = signature.task == "regression"
+
+    def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Score rows; see `Runtime.score`."""
+        feed: dict[str, NDArray[Any]] = {}
+        if self._numbers is not None:
+            feed[NUMBERS] = _to_float32([self._numbers(row) for row in rows])
+        if self._strings is not None:
+            feed[STRINGS] = _to_strings([self._strings(row) for row in rows])
+        scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)
+        return scores[:, 0] if self._is_regression else scores
+
+    def close(self) -> None:
+        """Nothing to give back: memory goes with the object."""
+
+
+def _open_session(content: bytes, threads: int) -> Callable[..., list[NDArray[Any]]]:
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _FATAL_ONLY
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented) as error:
+        raise CorruptError(
+            f"ONNX Runtime cannot read the model: {error}", hint="make it again with 'petla run'"
+        ) from error
+    run: Callable[..., list[NDArray[Any]]] = session.run
+    return run
+
+
+def _picker(positions: list[int]) -> Callable[[Row], tuple[Value, ...]] | None:
+    match positions:
+        case []:
+            return None
+        case [only]:
+            return lambda row: (row[only],)
+        case _:
+            return itemgetter(*positions)
+
+
+def _to_float32(values: list[tuple[Value, ...]]) -> NDArray[np.float32]:
+    """Return numbers as ONNX takes them; numpy turns None into NaN. What float32 cannot hold is infinite."""
+    with np.errstate(over="ignore"):
+        try:
+            return np.array(values, dtype=np.float32)
+        except OverflowError:  # a whole number that not even float64 can hold
+            return np.array([bound_row(row) for row in values], dtype=np.float32)
+
+
+def _to_strings(values: list[tuple[Value, ...]]) -> NDArray[np.object_]:
+    flat = ["" if value is None else value for row in values for value in row]
+    return np.array(flat, dtype=object).reshape(len(values), -1)

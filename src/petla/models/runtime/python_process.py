@@ -1,0 +1,120 @@
+"""A package in Python, scored in a process of its own: what it does to itself it does not do to us."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from petla.core.errors import UnavailableError, UserCodeError
+from petla.core.settings import PREFIX
+from petla.models.runtime.frames import Failure, Reply, Scores, Start, read_frame, wait_for_frame, write_frame
+from petla.models.runtime.layout import bound_row
+from petla.models.signature import Row
+
+# importing scikit-learn on a busy machine takes seconds
+_START_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 2.0
+_HINT = "correct the pipeline so that its model takes every row that its signature allows, then 'petla run'"
+
+
+class PythonRuntime:
+    """Scores rows in a child process, which is started again when it died.
+
+    Args:
+        content: the pickled model, from a package whose signature was verified.
+        timeout_s: a batch that takes longer is given up, and the child is ended.
+
+    Raises:
+        UnavailableError: the child could not be started.
+        UserCodeError: the model cannot be loaded, such as for want of a library.
+    """
+
+    is_fast = False
+
+    def __init__(self, content: bytes, *, timeout_s: float = 30.0) -> None:
+        self._start_frame = Start(content)
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        with self._lock:
+            self._ensure_child()
+
+    def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        """Score rows; see `Runtime.score`."""
+        with self._lock:
+            reply = self._ask(self._ensure_child(), [bound_row(row) for row in rows], self._timeout_s)
+        return np.frombuffer(reply.content, dtype=np.float64).reshape(reply.shape)
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            self._end_child()
+
+    def _ensure_child(self) -> "subprocess.Popen[bytes]":
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self._end_child()
+        self._child = _spawn()
+        self._ask(self._child, self._start_frame, _START_TIMEOUT_S)
+        return self._child
+
+    def _ask(self, child: "subprocess.Popen[bytes]", question: object, timeout_s: float) -> Scores:
+        source, answers = _pipes(child)
+        try:
+            write_frame(source, question)
+            wait_for_frame(answers, timeout_s)
+            reply: Reply = read_frame(answers, Reply)  # type: ignore[arg-type] # a union is no class
+        except (EOFError, OSError) as error:  # TimeoutError and BrokenPipeError are OSErrors
+            self._end_child()
+            raise UnavailableError(
+                f"the process of the Python model was lost: {error}",
+                hint="send the rows again; a new process takes them",
+            ) from error
+        except BaseException:
+            # NOTE: an interrupted exchange leaves an answer in the pipe that the next question must not get
+            self._end_child()
+            raise
+        if isinstance(reply, Failure):
+            raise UserCodeError(reply.message, traceback=reply.traceback, hint=_HINT, field="model")
+        return reply
+
+    def _end_child(self) -> None:
+        child, self._child = self._child, None
+        if child is None:
+            return
+        for pipe in _pipes(child):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        child.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(_STOP_TIMEOUT_S)
+
+    def __del__(self) -> None:
+        with contextlib.suppress(AttributeError):
+            self._end_child()
+
+
+def _spawn() -> "subprocess.Popen[bytes]":
+    """Start a child that sees neither our settings, which may hold credentials, nor the folder we are in."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    command = [sys.executable, "-P", "-m", "petla.models.runtime.child"]
+    try:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        )
+    except OSError as error:
+        raise UnavailableError(
+            f"cannot start a process for the Python model: {error}", hint="free memory or processes, then try again"
+        ) from error
+
+
+def _pipes(child: "subprocess.Popen[bytes]") -> tuple[BinaryIO, BinaryIO]:
+    if child.stdin is None or child.stdout is None:
+        raise ValueError("the child was started without pipes")
+    return child.stdin, child.stdout  # type: ignore[return-value] # Popen's pipes are binary

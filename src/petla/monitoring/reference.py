@@ -1,0 +1,61 @@
+"""The reference: how the features and the score of a model version were distributed when it was made."""
+
+from collections.abc import Callable
+from functools import cached_property
+
+import msgspec
+
+from petla.data.columns import ColumnProfile, Profile
+from petla.models.package import load_package
+from petla.models.registry import get_version
+from petla.models.signature import Signature
+from petla.storage.workspace import Workspace
+
+SCORE = "score"
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+    """What the decisions of one model version are held against."""
+
+    signature: Signature
+    # of the training rows
+    profile: Profile
+    # of the holdout's scores
+    score: ColumnProfile
+
+    @cached_property
+    def columns(self) -> tuple[ColumnProfile | None, ...]:
+        """The profile of each input, in the order of the signature; None: it has none and is not counted."""
+        return tuple(self.profile.find(field.name) for field in self.signature.inputs)
+
+    @cached_property
+    def score_name(self) -> str:
+        """The name that the score is counted under: `score`, unless a feature has that name."""
+        return SCORE if SCORE not in {field.name for field in self.signature.inputs} else f"{SCORE} of the model"
+
+    @cached_property
+    def by_name(self) -> dict[str, ColumnProfile]:
+        """Every counted column, the score included, by the name it is counted under."""
+        return {column.name: column for column in self.columns if column is not None} | {self.score_name: self.score}
+
+
+# finds the reference of a model version
+ReferenceSource = Callable[[str, int], Reference]
+
+
+def open_references(ws: Workspace) -> ReferenceSource:
+    """Return a source that reads each reference from its signed package once.
+
+    A version's package never changes, so what was read stays right.
+    """
+    known: dict[tuple[str, int], Reference] = {}
+
+    def find(model: str, version: int) -> Reference:
+        if (model, version) not in known:
+            package = load_package(ws.objects, ws.keys, get_version(ws, model, version).package)
+            known[model, version] = Reference(
+                signature=package.signature, profile=package.profile, score=package.score_profile
+            )
+        return known[model, version]
+
+    return find

@@ -1,0 +1,55 @@
+"""Data checks before a run: the versions it uses against those they follow."""
+
+import msgspec
+
+from petla.core.errors import GateFailedError
+from petla.data.checks import DataFinding
+from petla.data.versions import DatasetVersion, check_version, get_version
+from petla.pipeline.plan import Plan, RunRequest
+from petla.storage.workspace import Workspace
+
+
+class DatasetFinding(msgspec.Struct, frozen=True):
+    """A finding, and where it was made."""
+
+    dataset: str
+    # version that was compared with
+    before: int
+    finding: DataFinding
+
+    def __str__(self) -> str:
+        found = self.finding
+        return f"dataset {self.dataset}: {found.message} (version {self.before}: {found.before}; now: {found.after})"
+
+
+def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetFinding, ...]:
+    """Compare every dataset version of a run with the one the champion was trained on, else with its previous version.
+
+    Returns:
+        What was found and does not forbid the run.
+
+    Raises:
+        GateFailedError: a finding blocks, and the request does not accept the data; names the columns.
+    """
+    found: list[DatasetFinding] = []
+    for name, digest in plan.data.items():
+        version = get_version(ws, name, digest=digest)
+        reference = _find_reference(ws, version, request.reference.get(name))
+        if reference is not None:
+            findings = check_version(ws, version, reference)
+            found.extend(DatasetFinding(name, reference.version, each) for each in findings)
+    blocking = [each for each in found if each.finding.severity == "block"]
+    if blocking and not request.accept_data:
+        lines = [f"  {each}" for each in blocking]
+        raise GateFailedError(
+            "\n".join(["the data was not accepted:", *lines]),
+            hint="correct the data, or run again with '--accept-data REASON'",
+            field=", ".join(dict.fromkeys(each.finding.column for each in blocking)),
+        )
+    return tuple(found)
+
+
+def _find_reference(ws: Workspace, version: DatasetVersion, digest: str | None) -> DatasetVersion | None:
+    if digest is not None:
+        return None if digest == version.digest else get_version(ws, version.dataset, digest=digest)
+    return get_version(ws, version.dataset, version=version.version - 1) if version.version > 1 else None

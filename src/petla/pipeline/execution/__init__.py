@@ -1,0 +1,1 @@
+"""Runs the planned steps: the project's own code, its inputs, and what to do when it fails."""

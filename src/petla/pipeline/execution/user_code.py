@@ -1,0 +1,64 @@
+"""The border to the project's own code: whatever it raises becomes one error that shows its own frames."""
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from petla.core.errors import PetlaError, UserCodeError
+
+
+@contextlib.contextmanager
+def guarded(what: str, folder: Path, *, field: str) -> Iterator[None]:
+    """Run the project's code; what it prints goes to stderr, since stdout belongs to the command's answer.
+
+    Args:
+        what: what is run, such as `step model`.
+        folder: the project's folder; only frames of files in it are shown.
+        field: the function or module to blame.
+
+    Raises:
+        UserCodeError: the code raised something, or called `sys.exit`.
+    """
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    except PetlaError:
+        raise
+    except (Exception, SystemExit) as error:
+        last = traceback.format_exception_only(error)[-1].strip()
+        raise UserCodeError(
+            f"{what} failed: {last}",
+            traceback=format_own(error, folder),
+            hint="correct it and run the same command again; finished steps are kept",
+            field=field,
+        ) from error
+
+
+def is_own_file(file: str, home: str) -> bool:
+    """Whether a file is the project's own and not of a package installed below its folder.
+
+    Args:
+        file: its path.
+        home: the project's folder, with a slash at its end.
+    """
+    return file.startswith(home) and "-packages/" not in file
+
+
+def format_own(error: BaseException, folder: Path) -> str:
+    """Write a traceback with the project's own frames only, chained errors included.
+
+    An error that no frame of the project is part of keeps the frames it has.
+    """
+    story = traceback.TracebackException.from_exception(error)
+    chain: list[traceback.TracebackException] = []
+    waiting = [story]
+    while waiting:
+        each = waiting.pop()
+        chain.append(each)
+        waiting.extend(linked for linked in (each.__cause__, each.__context__) if linked is not None)
+    for each in chain:
+        own = [frame for frame in each.stack if is_own_file(frame.filename, f"{folder}/")]
+        each.stack = traceback.StackSummary.from_list(own or each.stack)
+    return "".join(story.format())

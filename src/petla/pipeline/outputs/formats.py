@@ -1,0 +1,167 @@
+"""The formats outputs are kept in: Arrow for frames, JSON for plain values, a pickle for everything else.
+
+What was decoded has the type that was encoded: a frame whose index, column types or extras Arrow would not bring back
+exactly is pickled.
+"""
+
+import io
+import json
+import math
+from enum import StrEnum
+from numbers import Real
+from typing import Any
+
+import msgspec
+
+from petla.core.errors import UnavailableError
+from petla.pipeline.outputs.frames import FrameKind, find_kind
+
+
+class Format(StrEnum):
+    """How an output's bytes are to be read."""
+
+    JSON = "json"
+    BYTES = "bytes"
+    POLARS = "polars"
+    LAZY = "lazy"
+    PANDAS = "pandas"
+    ARROW = "arrow"
+    # loaded only with the project's own signature
+    PICKLE = "pickle"
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """An output as bytes."""
+
+    format: Format
+    content: bytes
+    # the numbers of a dict of numbers
+    figures: dict[str, float] = {}
+
+
+def encode(value: Any) -> Encoded:  # noqa: ANN401 - whatever a step returns
+    """Write what a step returned.
+
+    Raises:
+        UnavailableError: it must be pickled and cloudpickle is not installed.
+        Exception: whatever the value's own code raises when it is pickled.
+    """
+    figures = _list_figures(value)
+    if type(value) is bytes:
+        return Encoded(Format.BYTES, value)
+    if is_plain(value):
+        return Encoded(Format.JSON, json.dumps(value, ensure_ascii=False).encode(), figures)
+    content = _encode_frame(value)
+    if content is not None:
+        kind = find_kind(value)
+        return Encoded(Format(str(kind)), content)
+    return Encoded(Format.PICKLE, _pickle(value), figures)
+
+
+def decode(encoded: Encoded) -> Any:  # noqa: ANN401 - whatever a step returned
+    """Read what `encode` wrote. NOTE: a pickle runs code; verify its signature first."""
+    match encoded.format:
+        case Format.BYTES:
+            return encoded.content
+        case Format.JSON:
+            return json.loads(encoded.content)
+        case Format.PICKLE:
+            import pickle
+
+            return pickle.loads(encoded.content)  # noqa: S301 - signed by this project
+        case Format.POLARS | Format.LAZY:
+            import polars as pl
+
+            frame = pl.read_ipc(encoded.content)
+            return frame.lazy() if encoded.format is Format.LAZY else frame
+        case Format.PANDAS | Format.ARROW:
+            import pyarrow as pa
+
+            table = pa.ipc.open_stream(encoded.content).read_all()
+            return table.to_pandas() if encoded.format is Format.PANDAS else table
+
+
+def is_plain(value: object) -> bool:
+    """Whether JSON brings a value back exactly, types included."""
+    kind = type(value)
+    if isinstance(value, dict):
+        return kind is dict and all(type(key) is str and is_plain(each) for key, each in value.items())
+    if isinstance(value, list):
+        return kind is list and all(is_plain(each) for each in value)
+    return value is None or kind in (bool, int, float, str)
+
+
+def _list_figures(value: Any) -> dict[str, float]:  # noqa: ANN401 - whatever a step returns
+    """Return the finite numbers of a dict of numbers; nothing for any other value."""
+    if type(value) is not dict or not all(isinstance(key, str) for key in value):
+        return {}
+    if not all(isinstance(each, Real) and not isinstance(each, bool) for each in value.values()):
+        return {}
+    return {key: float(each) for key, each in value.items() if math.isfinite(each)}
+
+
+def _encode_frame(value: Any) -> bytes | None:  # noqa: ANN401 - frames of four libraries
+    match find_kind(value):
+        case FrameKind.POLARS:
+            return _write_polars(value)
+        case FrameKind.LAZY:
+            return _write_polars(value.collect())
+        case FrameKind.PANDAS:
+            return _write_pandas(value)
+        case FrameKind.ARROW:
+            return _write_arrow(value)
+        case _:
+            return None
+
+
+def _write_polars(frame: Any) -> bytes | None:  # noqa: ANN401 - polars is not loaded yet
+    import polars as pl
+
+    buffer = io.BytesIO()
+    try:
+        frame.write_ipc(buffer)
+    except pl.exceptions.PolarsError:  # a column of Python objects
+        return None
+    return buffer.getvalue()
+
+
+def _write_pandas(frame: Any) -> bytes | None:  # noqa: ANN401 - pandas is not loaded yet
+    import pyarrow as pa
+
+    try:
+        table = pa.Table.from_pandas(frame)
+        empty = table.slice(0, 0).to_pandas()
+    except (pa.ArrowException, ValueError, TypeError, NotImplementedError):
+        return None
+    is_same = not frame.attrs and frame.columns.identical(empty.columns) and frame.dtypes.equals(empty.dtypes)
+    return _write_arrow(table) if is_same and _is_index_kept(frame.index, empty.index) else None
+
+
+def _is_index_kept(index: Any, empty: Any) -> bool:  # noqa: ANN401 - pandas is not loaded yet
+    # Arrow notes a range's start, stop, step and name, which rows that were cut off no longer show.
+    if type(index).__name__ == "RangeIndex":
+        return True
+    is_same = type(index) is type(empty) and list(index.names) == list(empty.names) and index.dtype == empty.dtype
+    return bool(is_same) and getattr(index, "freq", None) is None
+
+
+def _write_arrow(table: Any) -> bytes:  # noqa: ANN401 - pyarrow ships no types
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def _pickle(value: object) -> bytes:
+    try:
+        import cloudpickle
+    except ImportError as error:
+        raise UnavailableError(
+            f"a step returned a {type(value).__qualname__}, and cloudpickle, which keeps it, is not installed",
+            hint="pip install 'petla[train]'",
+        ) from error
+    content: bytes = cloudpickle.dumps(value)
+    return content

@@ -1,0 +1,45 @@
+"""Answers in the project's own words, written as JSON text."""
+
+from typing import Any
+
+import msgspec
+
+from petla.core.project import AnswerTable
+from petla.models.package import Package
+
+
+class AnswerWriter:
+    """Writes the answers of one version; all that does not change is encoded once.
+
+    Args:
+        package: gives task and classes.
+        words: the names of the fields; an empty label is the target's name.
+        version: part of every answer.
+    """
+
+    def __init__(self, package: Package, words: AnswerTable, version: int) -> None:
+        label = _encode(words.label or package.signature.target)
+        self._end = f',"version":{version}}}'
+        if package.signature.task == "regression":
+            # the score is the answer
+            self._middles: dict[Any, str] = {}
+            self._middle = f'",{label}:'
+        else:
+            probability = _encode(words.probability)
+            classes = package.signature.classes
+            self._middles = {value: f'",{label}:{_encode(value)},{probability}:' for value in classes}
+            self._middle = ""
+
+    def write(self, name: str, label: Any, score: float) -> str:  # noqa: ANN401 - a class, or the number
+        """Return one answer.
+
+        Args:
+            name: the decision's id.
+            label: the decided class; for a regression the number.
+            score: a finite number.
+        """
+        return f'{{"id":"{name}{self._middles.get(label, self._middle)}{score!r}{self._end}'
+
+
+def _encode(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return msgspec.json.encode(value).decode()

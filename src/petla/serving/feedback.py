@@ -1,0 +1,59 @@
+"""The bodies of `POST /feedback`: one truth, or a list of them."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from petla.core.decoding import decode_table
+from petla.core.errors import Fault, InvalidError
+from petla.core.ids import DecisionId
+from petla.decisions.record import Feedback
+from petla.serving.schema import FAULT_LIMIT, read_json, refuse
+
+_Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+
+
+class TruthBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What turned out to be true about one decision."""
+
+    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    truth: bool | _Integer | float | Annotated[str, Meta(max_length=1_000)]
+
+
+_decode_one = msgspec.json.Decoder(TruthBody).decode
+_decode_many = msgspec.json.Decoder(list[TruthBody]).decode
+
+
+def decode_feedback(body: bytes, at_ns: int) -> list[Feedback]:
+    """Return the records of a body.
+
+    Raises:
+        MalformedError: it is no JSON.
+        InvalidError: it is JSON of another form; with every fault, up to a hundred.
+    """
+    try:
+        truths = _decode_many(body) if body[:1] == b"[" else [_decode_one(body)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        truths = _explain(body)
+    if not truths:
+        raise InvalidError(
+            "the body is an empty list", hint='send {"id": "...", "truth": ...} or a list of such objects'
+        )
+    return [Feedback(DecisionId(truth.id), truth.truth, at_ns) for truth in truths]
+
+
+def _explain(body: bytes) -> list[TruthBody]:
+    content = read_json(body)
+    faults: list[Fault] = []
+    truths = []
+    for index, raw in enumerate(content if isinstance(content, list) else [content]):
+        truth, found = decode_table(TruthBody, raw, f"[{index}]" if isinstance(content, list) else "")
+        faults += found
+        if len(faults) >= FAULT_LIMIT:
+            break
+        if truth is not None:
+            truths.append(truth)
+    if faults:
+        raise refuse(faults[:FAULT_LIMIT])
+    return truths

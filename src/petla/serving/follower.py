@@ -1,0 +1,219 @@
+"""The follower of one worker: loads what a newer snapshot names beside what serves, then exchanges one reference.
+
+- What serves is never touched by loading: a thread loads, verifies and warms; the exchange happens between two turns
+  of the loop.
+- A snapshot of which a champion cannot be loaded leaves everything as it is, and the acknowledgement says why. The
+  next number is tried again.
+- Only where nothing serves yet, after a start, the models that can be loaded serve without the others.
+- The version that stands by stays loaded, so that a rollback loads nothing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from petla.core.clock import to_text
+from petla.core.errors import CorruptError, PetlaError
+from petla.core.ids import uuid7_source
+from petla.deployments.server import write_acknowledgement
+from petla.deployments.snapshot import Acknowledgement, Route, Snapshot, Variant, read_snapshot, snapshot_path
+from petla.models.package import load_package
+from petla.models.runtime.running import check_golden, open_runtime
+from petla.serving.app import App
+from petla.serving.lane import Lane, Loaded
+from petla.serving.metrics import Metrics
+from petla.serving.recorder import Recorder
+from petla.storage.objects import ObjectStore
+from petla.storage.signing import Keyring
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.02
+_PUBLISH_EVERY_S = 1.0
+
+
+class _Loading(msgspec.Struct, frozen=True):
+    """What came of loading a snapshot."""
+
+    # digest of the package -> what was loaded
+    versions: dict[str, Loaded]
+    # model -> why its champion cannot serve
+    failures: dict[str, str]
+
+
+class Follower:
+    """Lets a worker serve the newest snapshot.
+
+    Args:
+        state: the state folder.
+        app: whose lanes are exchanged.
+        recorder: for the lanes.
+        metrics: for the lanes.
+    """
+
+    def __init__(self, state: Path, app: App, recorder: Recorder, metrics: Metrics) -> None:
+        self._state = state
+        self._app = app
+        self._recorder = recorder
+        self._metrics = metrics
+        self._objects = ObjectStore(state / "objects")
+        self._keys = Keyring(state / "keys")
+        self._make_id = uuid7_source()
+        self._path = snapshot_path(state)
+        self._stamp: tuple[int, int] | None = None
+        self._seen = 0
+        self._serving = 0
+        self._versions: dict[str, Loaded] = {}
+        self._lanes: dict[str, Lane] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Load the present snapshot, if there is one, and say so."""
+        if not await self.look():
+            self._acknowledge()
+
+    async def follow(self) -> None:
+        """Look for another snapshot for ever, and publish the metrics."""
+        published = 0.0
+        while True:
+            await self.look()
+            if time.monotonic() - published >= _PUBLISH_EVERY_S:
+                with _kept_going():
+                    self._metrics.publish()
+                published = time.monotonic()
+            await asyncio.sleep(POLL_S)
+
+    async def look(self) -> bool:
+        """Take up another snapshot, if there is one; return whether there was."""
+        snapshot = self._find_snapshot()
+        if snapshot is None:
+            return False
+        begun = time.perf_counter()
+        self._seen = snapshot.number
+        loading = await asyncio.to_thread(self._load, snapshot)
+        load_ms = (time.perf_counter() - begun) * 1e3
+        error = "; ".join(loading.failures.values())
+        if error and self._serving:
+            await self._retire([v for digest, v in loading.versions.items() if digest not in self._versions], [])
+            self._acknowledge(load_ms=load_ms, error=error)
+            logger.error("snapshot.refused", extra={"number": snapshot.number, "reason": error})
+            return True
+        swap_ms = self._swap(snapshot, loading)
+        self._acknowledge(load_ms=load_ms, swap_ms=swap_ms, error=error)
+        return True
+
+    def close(self) -> None:
+        """Give back what the loaded versions hold."""
+        for loaded in self._versions.values():
+            loaded.runtime.close()
+
+    def _find_snapshot(self) -> Snapshot | None:
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = status.st_mtime_ns, status.st_ino
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            snapshot = read_snapshot(self._state)
+        except msgspec.DecodeError as error:
+            self._acknowledge(error=f"{self._path} is damaged: {error}")
+            return None
+        return None if snapshot is None or snapshot.number == self._seen else snapshot
+
+    def _load(self, snapshot: Snapshot) -> _Loading:
+        """Load, verify and warm what is not loaded yet; on a thread."""
+        versions: dict[str, Loaded] = {}
+        failures: dict[str, str] = {}
+        for model, route in snapshot.routes.items():
+            for variant in filter(None, (route.live, route.standby)):
+                try:
+                    versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant)
+                except PetlaError as error:
+                    named = {"model": model, "version": variant.version, "reason": str(error)}
+                    logger.warning("version.refused", extra=named)
+                    if variant is route.live:
+                        failures[model] = f"model {model}:{variant.version}: {error}"
+        return _Loading(versions, failures)
+
+    def _open(self, model: str, variant: Variant) -> Loaded:
+        package = load_package(self._objects, self._keys, variant.package)
+        if package.model != model:
+            raise CorruptError(f"package {variant.package} is of model {package.model}, not of {model}")
+        runtime = open_runtime(package, self._objects)
+        try:
+            check_golden(package, runtime)
+            for golden in package.golden[:1]:
+                runtime.score([golden.row])
+        except PetlaError:
+            runtime.close()
+            raise
+        return Loaded(variant.version, package, runtime)
+
+    def _swap(self, snapshot: Snapshot, loading: _Loading) -> float:
+        begun = time.perf_counter()
+        before, lanes_before = self._versions, list(self._lanes.values())
+        self._versions = loading.versions
+        self._lanes = {
+            model: self._make_lane(model, route)
+            for model, route in snapshot.routes.items()
+            if model not in loading.failures
+        }
+        self._app.failing = loading.failures
+        if not loading.failures:
+            self._serving = self._metrics.snapshot_number = snapshot.number
+        self._app.not_ready = "; ".join(loading.failures.values()) or _explain_empty(snapshot)
+        self._app.exchange(self._lanes)
+        swap_ms = (time.perf_counter() - begun) * 1e3
+        gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
+        task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+        return swap_ms
+
+    def _make_lane(self, model: str, route: Route) -> Lane:
+        loaded = self._versions[route.live.package]._replace(version=route.live.version)
+        return Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id)
+
+    async def _retire(self, gone: list[Loaded], lanes: list[Lane]) -> None:
+        """Close versions once the last request that they were asked is answered."""
+        for lane in lanes:
+            await lane.drained()
+        for loaded in gone:
+            await asyncio.to_thread(loaded.runtime.close)
+
+    def _acknowledge(self, *, load_ms: float = 0.0, swap_ms: float = 0.0, error: str = "") -> None:
+        said = Acknowledgement(
+            worker=self._recorder.worker,
+            pid=os.getpid(),
+            serving=self._serving,
+            seen=self._seen,
+            at=to_text(datetime.now(UTC)),
+            load_ms=load_ms,
+            swap_ms=swap_ms,
+            error=error,
+        )
+        with _kept_going():
+            write_acknowledgement(self._state, said)
+
+
+@contextlib.contextmanager
+def _kept_going() -> Iterator[None]:
+    """Go on serving where a note about oneself cannot be written, such as with a full disk."""
+    try:
+        yield
+    except OSError as error:
+        logger.warning("note.lost", extra={"reason": str(error)})
+
+
+def _explain_empty(snapshot: Snapshot) -> str:
+    return "" if snapshot.routes else "nothing is deployed; next: petla deploy MODEL"

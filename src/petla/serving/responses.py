@@ -1,0 +1,77 @@
+"""The bytes that leave: headers, and errors in the one shape."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from petla.core.errors import (
+    ConflictError,
+    Fault,
+    ForbiddenError,
+    InvalidError,
+    MalformedError,
+    NotFoundError,
+    PetlaError,
+    UnavailableError,
+    UserCodeError,
+)
+
+Headers = list[tuple[bytes, bytes]]
+
+JSON = (b"content-type", b"application/json")
+PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+RETRY_AFTER = (b"retry-after", b"1")
+
+# the nearest family decides
+_STATUSES: tuple[tuple[type[PetlaError], int], ...] = (
+    (MalformedError, 400),
+    (InvalidError, 422),
+    (NotFoundError, 404),
+    (ForbiddenError, 403),
+    (ConflictError, 409),
+    (UnavailableError, 503),
+    (UserCodeError, 503),
+)
+_CACHED_LENGTHS = 4_096
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """What an error says."""
+
+    code: str
+    message: str
+    field: str = ""
+    hint: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The body of every answer that is no success."""
+
+    error: Problem
+    # each of them, when several things are wrong
+    faults: tuple[Fault, ...] = ()
+
+
+_json_headers: list[Headers] = [[JSON, (b"content-length", b"%d" % n)] for n in range(_CACHED_LENGTHS)]
+
+
+def headers_for(length: int) -> Headers:
+    """Return the headers of a JSON body; they are shared, so nobody may change them."""
+    return _json_headers[length] if length < _CACHED_LENGTHS else [JSON, (b"content-length", b"%d" % length)]
+
+
+def status_of(error: PetlaError) -> int:
+    """Return the HTTP status of an error's family."""
+    return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def encode_error(error: PetlaError) -> bytes:
+    """Return the body for an error."""
+    faults: Sequence[Fault] = error.faults if isinstance(error, InvalidError) else ()
+    problem = Problem(error.code, error.message, error.field, error.hint)
+    return msgspec.json.encode(Refusal(error=problem, faults=tuple(faults) if len(faults) > 1 else ()))
+
+
+def encode_problem(code: str, message: str, *, field: str = "", hint: str = "") -> bytes:
+    """Return the body for what only HTTP knows, such as a wrong method."""
+    return msgspec.json.encode(Refusal(error=Problem(code, message, field, hint)))

@@ -1,0 +1,123 @@
+"""One worker process: `python -m petla.serving.worker --state DIR --worker N --fd FD`.
+
+It inherits the listening socket, loads the newest snapshot, serves, and follows. SIGTERM or the death of its
+supervisor lets it finish what it has, flush, and end with status 0.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+import uvloop
+
+from petla.core.errors import PetlaError
+from petla.serving.app import App
+from petla.serving.follower import Follower
+from petla.serving.metrics import Metrics
+from petla.serving.protocol import JoiningProtocol
+from petla.serving.recorder import Recorder
+
+logger = logging.getLogger(__name__)
+
+# for requests in flight when it is told to end
+_GRACE_S = 1
+_WATCH_S = 0.1
+_KEEP_ALIVE_S = 75
+# Garbage is looked for less often than Python would: a request leaves no cycles behind.
+_GC_THRESHOLD = (20_000, 20, 20)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker until it is told to end; return its exit status."""
+    options = _parse(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s worker %(name)s %(message)s")
+    # NOTE: uvicorn raises the signals that it has handled once more when it is done; by then there is nothing left to
+    # do.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(_run(options))
+    except PetlaError as error:
+        logger.error("worker.failed", extra={"reason": str(error)})  # noqa: TRY400 - the message says it all
+        sys.stderr.write(f"worker {options.worker}: {error}\n")
+        return 3
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="petla.serving.worker", description="One worker of the data plane.")
+    parser.add_argument("--state", type=Path, required=True, help="the state folder")
+    parser.add_argument("--worker", required=True, help="its name among the workers")
+    parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
+    parser.add_argument("--body-limit", type=int, default=8 << 20, help="largest request body, bytes")
+    parser.add_argument("--durability", choices=("process", "power"), default="process")
+    return parser.parse_args(arguments)
+
+
+async def _run(options: argparse.Namespace) -> int:
+    metrics = Metrics(options.worker, options.state)
+    recorder = Recorder(options.state, options.worker, options.durability, metrics)
+    app = App(recorder, metrics, options.body_limit)
+    follower = Follower(options.state, app, recorder, metrics)
+    try:
+        await follower.start()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLD)
+        return await _serve(app, follower, options.fd)
+    finally:
+        follower.close()
+        recorder.close()
+
+
+async def _serve(app: App, follower: Follower, descriptor: int) -> int:
+    config = uvicorn.Config(
+        app,
+        http=JoiningProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    beside = [asyncio.create_task(work) for work in (follower.follow(), _watch_parent(os.getppid()))]
+    for task in beside:
+        # A worker whose follower failed, or whose supervisor died, is of no use.
+        task.add_done_callback(lambda _: setattr(server, "should_exit", True))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    await server.serve(sockets=[socket.socket(fileno=descriptor)])
+    for task in beside:
+        task.cancel()
+    ended = await asyncio.gather(*beside, return_exceptions=True)
+    failed = [error for error in ended if isinstance(error, Exception)]
+    for error in failed:
+        logger.error("worker.failed", exc_info=error)
+    return 70 if failed else 0
+
+
+async def _watch_parent(parent: int) -> None:
+    """Return when the supervisor has died; the kernel tells nobody."""
+    while os.getppid() == parent:  # noqa: ASYNC110
+        await asyncio.sleep(_WATCH_S)
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

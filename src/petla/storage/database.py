@@ -1,0 +1,189 @@
+"""The database: SQLite in the state folder, or PostgreSQL by one line in the settings.
+
+`open_database` also brings an older one up to date. Reading is `reading(engine)`; changing is `ledger.change`, and
+`writing(engine)` only for what is no change of state: shipped decisions and counted windows.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
+
+from petla.core.errors import ConflictError, InvalidError, UnavailableError
+from petla.storage.files import lock, make_folder, reported
+
+# the newest migration; a test compares it with the files
+HEAD = "0001"
+
+_ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
+
+
+def open_database(address: str, *, lock_path: Path, wait_s: float = 30.0) -> Engine:
+    """Open a database, creating or migrating it where needed.
+
+    Args:
+        address: SQLAlchemy address.
+        lock_path: held while migrating, so that two commands started together do not both do it.
+        wait_s: seconds to wait for a busy database.
+
+    Raises:
+        InvalidError: the address is none of SQLite or PostgreSQL.
+        UnavailableError: it cannot be reached or written.
+        ConflictError: it was made by a newer Pętla.
+    """
+    url = _url_of(address)
+    engine = _open_sqlite(url, wait_s) if url.get_backend_name() == "sqlite" else _open_postgresql(url, wait_s)
+    try:
+        with explained(engine):
+            if _version_of(engine) != HEAD:
+                with lock(lock_path, purpose="migrating the database", wait_s=wait_s):
+                    _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextlib.contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a connection that sees one consistent state and changes nothing.
+
+    Raises:
+        UnavailableError: the database cannot be reached.
+    """
+    with explained(engine), engine.connect() as connection:
+        if engine.dialect.name == "postgresql":
+            # SQLite's transactions see one state by themselves.
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        yield connection
+
+
+@contextlib.contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction: everything in it is committed together or not at all.
+
+    Raises:
+        ConflictError: the rows contradict others that are there.
+        UnavailableError: the database cannot be reached or written; nothing was changed.
+    """
+    with explained(engine), engine.connect().execution_options(is_write=True) as connection, connection.begin():
+        yield connection
+
+
+@contextlib.contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """Turn the driver's errors about the outside world into one that says what to do.
+
+    Raises:
+        ConflictError: in place of a violated constraint.
+        UnavailableError: in place of every other error of the driver, and where all connections are taken.
+    """
+    where = engine.url.render_as_string(hide_password=True)
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(
+            f"database {where}: {error.orig}", hint="somebody else was faster, run the same command again"
+        ) from error
+    except (DBAPIError, NoFreeConnectionError) as error:
+        raise UnavailableError(
+            f"database {where}: {error.orig if isinstance(error, DBAPIError) else error}",
+            hint="see that it is there, may be written and has space, then run the same command again",
+        ) from error
+
+
+def _url_of(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except ArgumentError as error:
+        # The address itself is not shown: it may hold a password.
+        raise InvalidError(
+            "the database's address cannot be read", hint=_ADDRESSES, field="storage.database"
+        ) from error
+    match url.drivername.partition("+")[0]:
+        case "sqlite" if url.database not in (None, "", ":memory:"):
+            return url.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return url.set(drivername="postgresql+psycopg")
+    where = url.render_as_string(hide_password=True)
+    raise InvalidError(f"{where!r} is no database of Pętla's", hint=_ADDRESSES, field="storage.database")
+
+
+def _open_sqlite(url: URL, wait_s: float) -> Engine:
+    path = Path(url.database or "")
+    with reported(path):
+        make_folder(path.parent)
+    engine = create_engine(url, connect_args={"timeout": wait_s})
+    _tune_sqlite(engine)
+    return engine
+
+
+def _open_postgresql(url: URL, wait_s: float) -> Engine:
+    if find_spec("psycopg") is None:
+        raise UnavailableError("PostgreSQL needs the extra 'postgres'", hint="pip install 'petla[postgres]'")
+    # libpq takes whole seconds and reads 0 as without end.
+    connect_args = {"connect_timeout": max(2, round(wait_s))}
+    return create_engine(url, pool_pre_ping=True, connect_args=connect_args)
+
+
+def _tune_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: Any) -> None:  # noqa: ANN401 - the driver's own types
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # NOTE: a transaction that reads first and writes later can fail with "database is locked" without waiting.
+        is_write = connection.get_execution_options().get("is_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
+
+
+def _version_of(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    if engine.dialect.name == "sqlite":
+        _keep_journal_ahead(engine)
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    # One transaction around all of it, the table of versions included: a crash leaves the database as it was.
+    with engine.connect().execution_options(is_write=True) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            # the file lock holds on this machine only
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('petla.migrating'))"))
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise ConflictError(
+                f"the database is of another version of Pętla: {error}", hint="install the newer Pętla"
+            ) from error
+
+
+def _keep_journal_ahead(engine: Engine) -> None:
+    """Switch SQLite to its write-ahead log, which the file remembers.
+
+    NOTE: only while the migration's lock is held: processes that switch at the same time fail without waiting.
+    """
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute("PRAGMA journal_mode=WAL").close()
+    finally:
+        connection.close()

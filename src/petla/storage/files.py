@@ -1,0 +1,129 @@
+"""Writing that survives a crash, and locks between processes."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from petla.core.errors import BusyError, UnavailableError
+
+_POLL_S = 0.05
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that a crash leaves either the old content or the new.
+
+    Temporary name, flush, fsync, rename, fsync of the folder.
+
+    Raises:
+        UnavailableError: the disk is full or the folder cannot be written; the old content stays.
+    """
+    with reported(path):
+        make_folder(path.parent)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, so that all of them survive a crash."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, so that a rename in it survives a crash."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def reported(path: Path, action: Literal["read", "write"] = "write") -> Iterator[None]:
+    """Turn a failure of the operating system into an error that says what to do.
+
+    Args:
+        path: the file or folder that is named in the error.
+        action: what was tried with it.
+
+    Raises:
+        UnavailableError: in place of any OSError but a missing file.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason, hint = _explain(error, action)
+        raise UnavailableError(f"cannot {action} {path}: {reason}", hint=hint) from error
+
+
+def _explain(error: OSError, action: str) -> tuple[str, str]:
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "the disk is full", "free some space and run the same command again; nothing was changed"
+        case errno.EROFS | errno.EACCES | errno.EPERM:
+            return f"no right to {action} it", f"give yourself the right to {action} there; nothing was changed"
+        case _:
+            return error.strerror or str(error), "correct it and run the same command again"
+
+
+@contextlib.contextmanager
+def lock(path: Path, *, purpose: str, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold a lock between processes; it falls away by itself when its holder dies.
+
+    Args:
+        path: the lock file; it keeps the holder's pid and purpose for people to read.
+        purpose: what it is held for, such as `petla run delay`.
+        wait_s: seconds to wait for another holder.
+
+    Raises:
+        BusyError: another process still holds it after `wait_s`; the message says which.
+    """
+    with reported(path):
+        make_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        with reported(path):
+            _take(descriptor, path, wait_s)
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()} {purpose}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= deadline:
+                pid, _, purpose = path.read_text().strip().partition(" ")
+                raise BusyError(
+                    f"{purpose or 'another command'} (pid {pid or 'unknown'}) is still at work",
+                    hint="wait until it has finished, or stop it",
+                ) from error
+            time.sleep(_POLL_S)
+        else:
+            return

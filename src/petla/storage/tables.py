@@ -1,0 +1,298 @@
+"""Every table, in the order of a model's life. Rows belong to a project; moments are ISO 8601 texts in UTC, which sort.
+
+The first migration creates exactly these; a test compares the two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+# SQLite numbers only INTEGER primary keys by itself.
+_Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    # noun.past_verb, such as model.promoted
+    Column("action", Text, nullable=False),
+    # what it happened to, such as delay:3
+    Column("subject", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    # JSON: the figures and names that belong to it
+    Column("details", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("project", "seq"),
+)
+
+dataset_versions = Table(
+    "dataset_versions",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # digest of the manifest: list of path, size, object
+    Column("digest", Text, nullable=False),
+    # DVC's identity: md5 of the file, or of the listing with `.dir`
+    Column("md5", Text, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("files", Integer, nullable=False),
+    # None: not a table
+    Column("rows", BigInteger),
+    # object that holds the profile; None: not a table
+    Column("profile", Text),
+    # added by a person, or exported from decisions
+    Column("source", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    PrimaryKeyConstraint("project", "dataset", "version"),
+    UniqueConstraint("project", "dataset", "digest"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    # running, done, failed, interrupted
+    Column("state", Text, nullable=False),
+    # person, retraining:7
+    Column("cause", Text, nullable=False),
+    Column("commit", Text, nullable=False),
+    Column("dirty", Boolean, nullable=False),
+    # JSON objects
+    Column("parameters", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("metrics", Text, nullable=False),
+    # JSON list of steps: name, key, cached, seconds
+    Column("steps", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+    Column("started_by", Text, nullable=False),
+    Index("runs_by_model", "project", "model", "id"),
+)
+
+model_versions = Table(
+    "model_versions",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("run_id", BigInteger, nullable=False),
+    # digest of the signed package manifest
+    Column("package", Text, nullable=False),
+    # JSON of the birth certificate
+    Column("certificate", Text, nullable=False),
+    # JSON of the gates' verdict; empty: not judged yet
+    Column("verdict", Text, nullable=False),
+    Column("created_at", Text, nullable=False),
+    PrimaryKeyConstraint("project", "model", "version"),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("live", Integer, nullable=False),
+    # kept in memory by the workers, so that a rollback is one swap
+    Column("standby", Integer),
+    Column("changed_at", Text, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    PrimaryKeyConstraint("project", "model"),
+)
+
+snapshots = Table(
+    "snapshots",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    PrimaryKeyConstraint("project", "number"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # JSON object: field -> value as scored
+    Column("inputs", Text, nullable=False),
+    # JSON value: the decided class or the predicted number
+    Column("label", Text, nullable=False),
+    # probability of the positive class (binary) or of the decided class; the number itself for a regression
+    Column("score", Float, nullable=False),
+    Column("served_by", Text, nullable=False),
+    Column("latency_us", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Index("decisions_by_version", "project", "model", "version", "seq"),
+    # NOTE: unique on `id` alone would not do: SQLite then looks an id up through the index above, row by row.
+    UniqueConstraint("project", "id"),
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("decision_id", Text, nullable=False),
+    # JSON value: what turned out to be true
+    Column("truth", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Index("feedback_by_decision", "project", "decision_id", "seq"),
+)
+
+spool_positions = Table(
+    "spool_positions",
+    metadata,
+    Column("project", Text, nullable=False),
+    # worker and kind of records, such as 0/decisions
+    Column("stream", Text, nullable=False),
+    Column("segment", BigInteger, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    PrimaryKeyConstraint("project", "stream"),
+)
+
+windows = Table(
+    "windows",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    # JSON: feature -> counts along the profile's edges
+    Column("counts", Text, nullable=False),
+    Column("closed", Boolean, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text, nullable=False),
+    PrimaryKeyConstraint("project", "model", "version", "number"),
+)
+
+quality_windows = Table(
+    "quality_windows",
+    metadata,
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("rows", Integer, nullable=False),
+    # JSON: metric -> value
+    Column("metrics", Text, nullable=False),
+    # newest feedback row that was counted
+    Column("last_feedback", BigInteger, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("ended_at", Text, nullable=False),
+    PrimaryKeyConstraint("project", "model", "version", "number"),
+)
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # drift, quality
+    Column("kind", Text, nullable=False),
+    Column("window", Integer, nullable=False),
+    # feature or metric
+    Column("what", Text, nullable=False),
+    Column("measure", Text, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("limit", Float),
+    Column("rows", Integer, nullable=False),
+    Column("is_alarm", Boolean, nullable=False),
+    Column("at", Text, nullable=False),
+    Index("findings_by_window", "project", "model", "version", "kind", "window"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # drift, quality; names the playbook
+    Column("kind", Text, nullable=False),
+    # open, acknowledged, resolved
+    Column("state", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    # JSON list of the alarms that opened or joined it
+    Column("evidence", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("opened_at", Text, nullable=False),
+    Column("acknowledged_at", Text),
+    Column("resolved_at", Text),
+    Column("outcome", Text, nullable=False),
+    Index("incidents_by_state", "project", "state", "id"),
+)
+
+retrainings = Table(
+    "retrainings",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("incident_id", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    # filled in as it goes on
+    Column("dataset_version", Integer),
+    Column("commit", Text, nullable=False),
+    Column("candidate", Integer),
+    Column("approval_id", BigInteger),
+    # newest feedback row when it began: the next one wants fresher labels
+    Column("last_feedback", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("changed_at", Text, nullable=False),
+    Index("retrainings_by_state", "project", "model", "state"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("champion", Integer),
+    # waiting, granted, refused, withdrawn
+    Column("state", Text, nullable=False),
+    # one sentence with the figures
+    Column("question", Text, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("asked_at", Text, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", Text),
+    Column("reason", Text, nullable=False),
+    Index("approvals_by_state", "project", "state", "id"),
+)

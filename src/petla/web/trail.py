@@ -1,0 +1,73 @@
+"""The two trails: what was changed and by whom, and what was decided."""
+
+from typing import Any
+
+import msgspec
+
+from petla.decisions.log import count_decisions, list_decisions
+from petla.decisions.record import LoggedDecision
+from petla.storage.ledger import Entry
+from petla.storage.workspace import Workspace
+from petla.web import figures
+from petla.web.blocks import make_moment
+from petla.web.contexts import AuditLine, AuditPage, DecisionLine, DecisionsPage, Row
+
+_ENTRIES_SHOWN = 100
+_DECISIONS_SHOWN = 50
+_VALUE_LENGTH = 120
+
+
+def make_audit(ws: Workspace) -> AuditPage:
+    """Return the newest entries of the audit trail, newest first."""
+    entries = ws.ledger.list_newest(limit=_ENTRIES_SHOWN)
+    return AuditPage(tuple(_make_entry(ws, entry) for entry in reversed(entries)))
+
+
+def make_decisions(ws: Workspace, model: str) -> DecisionsPage:
+    """Return the newest decisions of a model, newest first.
+
+    Raises:
+        NotFoundError: the project file has no such model.
+    """
+    name, _ = ws.get_model(model)
+    decisions = list_decisions(ws, name, _DECISIONS_SHOWN)
+    return DecisionsPage(
+        model=name,
+        model_href=f"/models/{name}",
+        total=figures.count(count_decisions(ws, name)),
+        decisions=tuple(_make_decision(ws, decision) for decision in decisions),
+    )
+
+
+def _make_entry(ws: Workspace, entry: Entry) -> AuditLine:
+    details = tuple(Row(name.replace("_", " "), _show(value)) for name, value in entry.details.items())
+    return AuditLine(
+        seq=entry.seq,
+        at=make_moment(entry.at, ws.clock()),
+        actor=entry.actor,
+        action=entry.action,
+        subject=entry.subject,
+        reason=entry.reason,
+        details=details,
+        hash=figures.digest(entry.hash),
+    )
+
+
+def _make_decision(ws: Workspace, decision: LoggedDecision) -> DecisionLine:
+    truth = decision.truth
+    return DecisionLine(
+        id=decision.id,
+        at=make_moment(decision.at, ws.clock()),
+        version=f"{decision.model}:{decision.version}",
+        label=_show(decision.label),
+        score=figures.metric(decision.score),
+        truth="not known yet" if truth is None else _show(truth),
+        is_wrong=None if truth is None or isinstance(truth, float) else truth != decision.label,
+        latency=f"{decision.latency_us / 1_000:.2f} ms",
+        inputs=tuple(Row(name, _show(value), is_code=True) for name, value in decision.inputs.items()),
+    )
+
+
+def _show(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

@@ -1,0 +1,1 @@
+"""Tests, laid out like `src/petla`, plus `flows`, `contracts` and `architecture`."""

@@ -1,0 +1,40 @@
+"""Tables and cells of the command line."""
+
+import pytest
+
+from petla.cli.output import print_table, show, show_bytes
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "-"),
+        ("", "-"),
+        (True, "yes"),
+        (1234567, "1,234,567"),
+        (0.123456, "0.1235"),
+        (12345.6, "12,346"),
+        ("a", "a"),
+    ],
+)
+def test_show_writes_a_cell(value: object, shown: str) -> None:
+    assert show(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("size", "shown"), [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000_000_000, "2500.0 GB")]
+)
+def test_show_bytes_chooses_the_unit(size: int, shown: str) -> None:
+    assert show_bytes(size) == shown
+
+
+def test_table_aligns_numbers_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name", "rows"), [("a", 5), ("long", 1200)], empty="nothing")
+
+    assert capsys.readouterr().out.splitlines() == ["name   rows", "a         5", "long  1,200"]
+
+
+def test_empty_table_names_the_next_action(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(("name",), [], empty="no model yet; next: petla run")
+
+    assert capsys.readouterr().out == "no model yet; next: petla run\n"

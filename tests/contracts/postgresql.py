@@ -1,0 +1,73 @@
+"""A PostgreSQL server of the tests' own: started in a temporary folder, reached by a Unix socket only."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+PROGRAMS = Path("/usr/lib/postgresql")
+# It refuses to run as root; Debian's package brings this user.
+USER = "postgres"
+
+
+class PostgresqlServer:
+    """A running server that makes empty databases."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._numbers = count(1)
+
+    def make_database(self) -> str:
+        """Make an empty database; return its address."""
+        name = f"petla_{next(self._numbers)}"
+        with psycopg.connect(host=str(self._folder), user=USER, dbname="postgres", autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        return f"postgresql://{USER}@/{name}?host={self._folder}"
+
+
+def find_programs() -> Path | None:
+    """Return the folder of the newest server's programs; None where there is none that we may start."""
+    newest = max(PROGRAMS.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]), default=None)
+    on_path = shutil.which("initdb")
+    found = newest or (Path(on_path) if on_path else None)
+    if found is None or (os.getuid() == 0 and not _has_user()):
+        return None
+    return found.parent
+
+
+@contextmanager
+def start_server(programs: Path) -> Iterator[PostgresqlServer]:
+    """Start a server and stop it at the end."""
+    # NOTE: not pytest's folder: the path of a socket has at most 107 characters.
+    folder = Path(tempfile.mkdtemp(prefix="petla-pg-"))
+    user = USER if os.getuid() == 0 else None
+    if user:
+        shutil.chown(folder, user, user)
+    data = folder / "data"
+    initdb = [str(programs / "initdb"), "-D", str(data), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"]
+    subprocess.run(initdb, check=True, capture_output=True, user=user, cwd=folder)
+    options = ["-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}", "-c", "fsync=off"]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(programs / "postgres"), "-D", str(data), *options], stdout=log, stderr=log, user=user, cwd=folder
+        )
+    try:
+        ready = [str(programs / "pg_isready"), "-q", "-h", str(folder)]
+        while subprocess.run(ready, check=False).returncode:
+            assert server.poll() is None, (folder / "log").read_text()
+        yield PostgresqlServer(folder)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder)
+
+
+def _has_user() -> bool:
+    return subprocess.run(["id", USER], check=False, capture_output=True).returncode == 0

@@ -1,0 +1,126 @@
+"""What `storage.database` promises, on every database that we speak."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
+
+from petla.core.errors import ConflictError
+from petla.storage.database import HEAD, open_database, reading, writing
+from petla.storage.tables import metadata, snapshots
+from tests.contracts.processes import GATE, run_python, run_together
+
+OPEN = f"""
+from pathlib import Path
+import alembic.command
+from petla.storage.database import open_database
+{GATE}
+open_database(sys.argv[1], lock_path=Path(sys.argv[2])).dispose()
+print("opened")
+"""
+DIE_AT_FIFTH_TABLE = """
+import os, signal
+from sqlalchemy import Engine, event
+seen = []
+@event.listens_for(Engine, "before_cursor_execute")
+def count(_connection, _cursor, statement, *_):
+    seen.extend([statement] * ("CREATE TABLE" in statement))
+    if len(seen) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def engine(database_address: str, tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(database_address, lock_path=tmp_path / "migrating.lock")
+    yield engine
+    engine.dispose()
+
+
+class TestMigration:
+    def test_migrated_schema_is_that_of_the_tables(self, engine: Engine) -> None:
+        with reading(engine) as connection:
+            differences = compare_metadata(MigrationContext.configure(connection), metadata)
+            version = connection.scalar(text("SELECT version_num FROM alembic_version"))
+
+        assert differences == []
+        assert version == HEAD
+
+    def test_processes_that_migrate_at_once_all_succeed(self, database_address: str, tmp_path: Path) -> None:
+        # Locks of their own: as on two machines, where only the database keeps them apart.
+        shared, own = tmp_path / "migrating.lock", tmp_path / "another.lock"
+        locks = [shared, shared, shared, own if database_address.startswith("postgresql") else shared]
+
+        shown = run_together(OPEN, *((database_address, path) for path in locks))
+
+        assert shown == ["opened\n"] * 4
+
+    def test_migration_that_was_killed_leaves_nothing_and_runs_again(
+        self, database_address: str, tmp_path: Path
+    ) -> None:
+        lock_path = tmp_path / "migrating.lock"
+        run_python(DIE_AT_FIFTH_TABLE + OPEN, database_address, lock_path, status=-9)
+
+        engine = open_database(database_address, lock_path=lock_path)
+
+        assert len(inspect(engine).get_table_names()) == len(metadata.tables) + 1
+        engine.dispose()
+
+    def test_database_of_a_later_version_is_refused(
+        self, engine: Engine, database_address: str, tmp_path: Path
+    ) -> None:
+        with writing(engine) as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+        with pytest.raises(ConflictError, match=r"another version of Pętla.*9999") as caught:
+            open_database(database_address, lock_path=tmp_path / "migrating.lock")
+
+        assert caught.value.hint
+
+
+class TestTransaction:
+    def test_exception_leaves_nothing(self, engine: Engine) -> None:
+        with pytest.raises(ZeroDivisionError):
+            _write_and_fail(engine)
+
+        assert _count_snapshots(engine) == 0
+
+    def test_reader_sees_one_state_while_others_write(self, engine: Engine) -> None:
+        count = select(func.count()).select_from(snapshots)
+        with reading(engine) as reader:
+            before = reader.scalar(count)
+            with writing(engine) as writer:
+                _add_snapshot(writer, 1)
+            after = reader.scalar(count)
+
+        assert (before, after, _count_snapshots(engine)) == (0, 0, 1)
+
+    def test_row_that_contradicts_another_is_a_conflict(self, engine: Engine) -> None:
+        with pytest.raises(ConflictError, match="snapshots"):
+            _write_twice(engine)
+
+        assert _count_snapshots(engine) == 0
+
+
+def _write_and_fail(engine: Engine) -> None:
+    with writing(engine) as connection:
+        _add_snapshot(connection, 1)
+        raise ZeroDivisionError
+
+
+def _write_twice(engine: Engine) -> None:
+    with writing(engine) as connection:
+        _add_snapshot(connection, 1)
+        _add_snapshot(connection, 1)
+
+
+def _add_snapshot(connection: Connection, number: int) -> None:
+    connection.execute(insert(snapshots).values(project="flights", number=number, document="{}", at="now"))
+
+
+def _count_snapshots(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return connection.scalar(select(func.count()).select_from(snapshots)) or 0

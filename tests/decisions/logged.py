@@ -1,0 +1,43 @@
+"""Decisions of the tiny model, in a worker's spool."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from petla.core.ids import DecisionId
+from petla.decisions.record import Decision, Feedback, Truth
+from petla.decisions.spool import DECISIONS, FEEDBACK, SPOOL_FOLDER, SpoolWriter
+from petla.storage.workspace import Workspace
+from tests.deployments.tiny import MODEL
+
+SECOND_NS = 1_000_000_000
+NOON_NS = 1_767_268_800 * SECOND_NS  # 2026-01-01T12:00:00Z
+
+
+def make_decision(number: int, *, version: int = 1) -> Decision:
+    return Decision(
+        DecisionId(f"id-{number}"),
+        f"request-{number // 2}",
+        NOON_NS + number * SECOND_NS,
+        MODEL,
+        version,
+        (number + 0.5, None if number % 2 else number, "pl"),
+        number % 3 == 0,
+        0.25,
+        "champion",
+        120,
+        "0",
+    )
+
+
+def make_feedback(number: int, truth: Truth = True) -> Feedback:
+    return Feedback(DecisionId(f"id-{number}"), truth, NOON_NS + number * SECOND_NS + 7_000)
+
+
+def spool(ws: Workspace, *batches: Sequence[Decision | Feedback], worker: str = "0") -> None:
+    for batch in batches:
+        stream = DECISIONS if isinstance(batch[0], Decision) else FEEDBACK
+        writer = SpoolWriter(ws.state / SPOOL_FOLDER / worker, stream)
+        records: Sequence[msgspec.Struct] = batch
+        writer.append(records)
+        writer.close()

@@ -1,0 +1,126 @@
+"""Reading the log, and making training data of it."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from petla.core.errors import InvalidError, NotFoundError
+from petla.decisions.export import export_labelled
+from petla.decisions.log import (
+    count_decisions,
+    count_labelled,
+    get_decision,
+    list_decisions,
+    list_labelled,
+    newest_feedback,
+)
+from petla.decisions.shipper import ship
+from petla.storage.workspace import Workspace
+from tests.decisions.logged import make_decision, make_feedback, spool
+from tests.deployments.tiny import MODEL, add_version, open_shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workspace:
+    """Six decisions, the last two by version 2; labels about 4, 1 (wrong at first) and an unknown one."""
+    ws = open_shop(tmp_path)
+    add_version(ws)
+    add_version(ws, -3.0)
+    versions = (1, 1, 1, 1, 2, 2)
+    spool(ws, [make_decision(i, version=version) for i, version in enumerate(versions)])
+    spool(ws, [make_feedback(4, True), make_feedback(1, False), make_feedback(77, True), make_feedback(1, 1)])
+    ship(ws)
+    return ws
+
+
+def test_newest_decisions_come_first(shop: Workspace) -> None:
+    assert [decision.id for decision in list_decisions(shop, MODEL, limit=2)] == ["id-5", "id-4"]
+    assert list_decisions(shop, "another") == []
+
+
+def test_decision_shows_the_newest_truth(shop: Workspace) -> None:
+    assert get_decision(shop, "id-1").truth == 1
+    assert get_decision(shop, "id-0").truth is None
+
+
+def test_unknown_decision_is_not_found(shop: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="'id-9' is not in the log"):
+        get_decision(shop, "id-9")
+
+
+def test_counts_go_by_model_and_version(shop: Workspace) -> None:
+    assert count_decisions(shop) == 6
+    assert count_decisions(shop, MODEL, 2) == 2
+    assert count_decisions(shop, "another") == 0
+
+
+def test_labels_are_counted_by_decision(shop: Workspace) -> None:
+    assert newest_feedback(shop) == 4
+    assert count_labelled(shop, MODEL) == 2
+    assert count_labelled(shop, MODEL, after_feedback=1) == 1
+    assert count_labelled(shop, MODEL, after_feedback=4) == 0
+
+
+def test_labelled_decisions_come_in_the_order_of_their_labels(shop: Workspace) -> None:
+    (first,) = list_labelled(shop, MODEL, 1)
+
+    assert (first.feedback_seq, first.decision_seq, first.truth, first.label) == (4, 2, 1, False)
+    assert list_labelled(shop, MODEL, 1, after_feedback=4) == []
+    assert [each.decision_seq for each in list_labelled(shop, MODEL, 2)] == [5]
+
+
+def test_export_has_inputs_and_truth_in_the_order_of_decisions(shop: Workspace, tmp_path: Path) -> None:
+    target = tmp_path / "fresh.parquet"
+
+    assert export_labelled(shop, MODEL, target, rows=10) == 2
+
+    frame = pl.read_parquet(target)
+    assert frame.schema == {"amount": pl.Float64, "items": pl.Int64, "country": pl.String, "is_fraud": pl.Boolean}
+    assert frame.rows() == [(1.5, None, "pl", True), (4.5, 4, "pl", True)]
+
+
+def test_export_takes_the_newest_rows(shop: Workspace, tmp_path: Path) -> None:
+    target = tmp_path / "fresh.parquet"
+
+    assert export_labelled(shop, MODEL, target, rows=1) == 1
+    assert pl.read_parquet(target)["amount"].to_list() == [4.5]
+
+
+def test_export_is_typed_like_the_dataset(shop: Workspace, tmp_path: Path) -> None:
+    columns = {"is_fraud": pl.Int8, "amount": pl.Float32, "items": pl.Int32, "country": pl.String}
+    (tmp_path / "data").mkdir()
+    pl.DataFrame(schema=columns).write_parquet(tmp_path / "data" / "orders.parquet")
+    target = tmp_path / "fresh.parquet"
+
+    export_labelled(shop, MODEL, target, rows=10)
+
+    assert dict(pl.read_parquet(target).schema) == columns
+    assert pl.read_parquet(target)["is_fraud"].to_list() == [1, 1]
+
+
+def test_export_leaves_out_what_is_no_class(shop: Workspace, tmp_path: Path) -> None:
+    spool(shop, [make_feedback(0, "perhaps"), make_feedback(2, False)])
+    ship(shop)
+    target = tmp_path / "fresh.parquet"
+
+    assert export_labelled(shop, MODEL, target, rows=10) == 3
+    assert pl.read_parquet(target)["is_fraud"].to_list() == [True, False, True]
+
+
+def test_export_writes_csv_as_well(shop: Workspace, tmp_path: Path) -> None:
+    target = tmp_path / "fresh.csv"
+
+    export_labelled(shop, MODEL, target, rows=10)
+
+    assert pl.read_csv(target)["items"].to_list() == [None, 4]
+
+
+def test_export_refuses_other_files(shop: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match=r"fresh\.xlsx"):
+        export_labelled(shop, MODEL, tmp_path / "fresh.xlsx", rows=10)
+
+
+def test_export_of_a_model_without_versions_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="has no version"):
+        export_labelled(open_shop(tmp_path), MODEL, tmp_path / "fresh.parquet", rows=10)

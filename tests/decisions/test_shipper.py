@@ -1,0 +1,140 @@
+"""Shipping: every spooled record arrives in the rows exactly once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from sqlalchemy import Connection
+
+from petla.core.errors import ConflictError, CorruptError, UnavailableError
+from petla.core.project import decode_project
+from petla.core.settings import Settings
+from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
+from petla.decisions.record import Decision
+from petla.decisions.shipper import Shipped, ship
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, list_segments, segment_path
+from petla.storage.workspace import Workspace
+from tests.decisions.logged import make_decision, make_feedback, spool
+from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workspace:
+    ws = open_shop(tmp_path)
+    add_version(ws)
+    return ws
+
+
+def test_spooled_records_are_shipped_once(shop: Workspace) -> None:
+    spool(shop, [make_decision(0), make_decision(1)], [make_decision(2)], [make_feedback(1)])
+
+    assert ship(shop) == Shipped(decisions=3, feedback=1, unknown_feedback=0)
+    assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
+    assert count_decisions(shop, MODEL) == 3
+
+
+def test_nothing_spooled_ships_nothing(shop: Workspace) -> None:
+    assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
+
+
+def test_shipping_works_on_every_database(tmp_path: Path, database_address: str) -> None:
+    ws = Workspace(tmp_path, decode_project(PROJECT), Settings(actor="ada", database=database_address))
+    add_version(ws)
+    spool(ws, [make_decision(i) for i in range(5)], [make_feedback(0, "yes"), make_feedback(9)])
+
+    assert ship(ws) == Shipped(decisions=5, feedback=2, unknown_feedback=1)
+    assert count_known(ws, ["id-0", "id-4", "id-5"]) == 2
+    assert get_decision(ws, "id-0").truth == "yes"
+
+
+def test_row_holds_the_decision_in_the_words_of_the_signature(shop: Workspace) -> None:
+    spool(shop, [make_decision(3)])
+    ship(shop)
+
+    found = get_decision(shop, "id-3")
+
+    assert found.inputs == {"amount": 3.5, "items": None, "country": "pl"}
+    assert (found.label, found.score, found.request_id, found.worker) == (True, 0.25, "request-1", "0")
+    assert found.at == "2026-01-01T12:00:03.000000Z"
+    assert found.truth is None
+
+
+def test_batches_are_closed_at_the_limit(shop: Workspace) -> None:
+    spool(shop, *[[make_decision(i)] for i in range(7)])
+    seen: list[int] = []
+
+    ship(shop, [lambda _, batch: seen.append(len(batch))], limit_rows=3)
+
+    assert seen == [3, 3, 1]
+
+
+def test_counter_that_fails_leaves_nothing_half_done(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)], [make_decision(1)])
+    counted: list[str] = []
+
+    def count(_: Connection, batch: Sequence[Decision]) -> None:
+        counted.extend(decision.id for decision in batch)
+        if len(counted) == 2:
+            raise UnavailableError("the power went out")
+
+    with pytest.raises(UnavailableError):
+        ship(shop, [count], limit_rows=1)
+    assert count_decisions(shop) == 1
+
+    assert ship(shop, [count], limit_rows=1).decisions == 1
+    assert count_decisions(shop) == 2
+
+
+def test_decisions_are_shipped_before_the_feedback_about_them(shop: Workspace) -> None:
+    spool(shop, [make_feedback(0)], worker="0")
+    spool(shop, [make_decision(0)], worker="1")
+
+    assert ship(shop).unknown_feedback == 0
+
+
+def test_feedback_that_arrives_while_shipping_waits_for_the_next_time(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)])
+
+    def arrive(_connection: Connection, _batch: Sequence[Decision]) -> None:
+        spool(shop, [make_decision(1)], [make_feedback(1)], worker="1")
+
+    # Worker 1's decision comes after the look at its spool, and so does the label about it.
+    assert ship(shop, [arrive]).feedback == 0
+    assert ship(shop) == Shipped(decisions=1, feedback=1, unknown_feedback=0)
+
+
+def test_shipped_segments_are_removed_but_for_the_newest(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)], [make_decision(1)], [make_decision(2)])
+
+    ship(shop)
+
+    assert list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS) == [3]
+    spool(shop, [make_decision(3)])
+    assert ship(shop).decisions == 1
+
+
+def test_damaged_spool_stops_itself_and_no_other(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)], [make_decision(1)], worker="0")
+    spool(shop, [make_decision(2)], worker="1")
+    path = segment_path(shop.state / SPOOL_FOLDER / "0", DECISIONS, 1)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    with pytest.raises(CorruptError, match="decisions-000001"):
+        ship(shop)
+    assert [decision.id for decision in list_decisions(shop)] == ["id-2"]
+
+    path.unlink()
+    assert ship(shop).decisions == 1
+
+
+def test_shipping_that_cannot_write_keeps_everything_for_later(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)])
+    ship(shop)
+    spool(shop, [msgspec.structs.replace(make_decision(1), id=make_decision(0).id)])
+
+    with pytest.raises(ConflictError, match="UNIQUE"):
+        ship(shop)
+
+    assert count_decisions(shop) == 1
+    assert len(list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS)) == 2

@@ -1,0 +1,87 @@
+"""The product as a stranger has it: the command in a process of its own, HTTP from outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+_PATIENCE_S = 30.0
+
+
+def petla(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "petla", *words],
+        cwd=folder,
+        env=os.environ | {"PETLA_ACTOR": "ann"} | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+class Product:
+    """`petla up` of a project, on free ports, for as long as the block lasts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._log = folder / ".petla" / "up.log"
+
+    def __enter__(self) -> Self:
+        environment = os.environ | {"PETLA_SERVING_PORT": "0", "PETLA_CONTROL_PORT": "0", "PETLA_ACTOR": "ann"}
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "petla", "up"], cwd=self._folder, env=environment, stdout=log, stderr=log
+            )
+        self.serving = self.wait_for(lambda: self._said("serving"))
+        self.pages = self.wait_for(lambda: self._said("pages"))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            self.wait()
+
+    @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until it has ended; return its exit status."""
+        return self._process.wait(_PATIENCE_S)
+
+    def post(self, path: str, content: Any) -> Any:  # noqa: ANN401 - JSON
+        """Send JSON to the data plane; return the JSON that comes back."""
+        request = urllib.request.Request(self.serving + path, json.dumps(content).encode(), method="POST")
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def wait_for(self, look: Callable[[], T | None]) -> T:
+        """Look again and again until there is something to see."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while time.monotonic() < deadline:
+            found = look()
+            if found is not None:
+                return found
+            if self._process.poll() is not None:
+                break
+            time.sleep(0.05)
+        raise AssertionError(f"it never came; 'petla up' said: {self._log.read_text()[-2000:]}")
+
+    def _said(self, name: str) -> str | None:
+        lines = (line.partition(" ") for line in self._log.read_text().splitlines())
+        return next((value.strip() for first, _, value in lines if first == name and value.strip()), None)

@@ -1,0 +1,109 @@
+"""What becomes of a retraining when its training ends, whichever way it ends."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from petla.core.errors import UnavailableError
+from petla.data.versions import add
+from petla.deployments.deploy import deploy
+from petla.incidents.incidents import get_incident
+from petla.loop.retraining import advance
+from petla.loop.retrainings import begin, get_retraining, move_on
+from petla.loop.states import Retraining, RetrainingState
+from petla.loop.trainer import Fault, Trainer, TrainingAnswer, TrainingEnd
+from petla.models.states import State
+from petla.pipeline.plan import RunRequest
+from petla.storage.workspace import Workspace
+from tests.loop.stage import add_version, make_verdict, open_incident
+from tests.monitoring.rows import make_workspace
+
+
+class Ended(Trainer):
+    """A trainer whose process has ended; real processes end in these ways too rarely to wait for."""
+
+    def __init__(self, ws: Workspace, end: TrainingEnd) -> None:
+        super().__init__(ws)
+        self.end = end
+
+    def poll(self, _retraining: Retraining, _request: RunRequest) -> TrainingEnd:
+        return self.end
+
+
+def end(
+    status: int = 0, *, answer: TrainingAnswer | None = None, fault: Fault | None = None, tail: str = ""
+) -> TrainingEnd:
+    return TrainingEnd(status=status, answer=answer, fault=fault, tail=tail)
+
+
+def commit_retraining(ws: Workspace) -> Retraining:
+    """Bring a retraining to the point where it trains; version 1 is live."""
+    add_version(ws, 1, State.TESTING)
+    deploy(ws, "delay", 1, actor="ann")
+    (ws.root / "data").mkdir()
+    pl.DataFrame({"wind": [0.1, 0.2], "late": [True, False]}).write_parquet(ws.root / "data" / "flights.parquet")
+    version = add(ws, ws.root / "data" / "flights.parquet").version
+    retraining = begin(ws, open_incident(ws), last_feedback=0)
+    retraining = move_on(ws, retraining, RetrainingState.EXPORTED, dataset_version=version.version)
+    return move_on(ws, retraining, RetrainingState.COMMITTED)
+
+
+@pytest.mark.parametrize(
+    ("ended", "state", "outcome"),
+    [
+        (end(answer=TrainingAnswer(version=2, verdict=make_verdict())), RetrainingState.TRAINED, ""),
+        (
+            end(1, answer=TrainingAnswer(version=2, verdict=make_verdict(passed=False))),
+            RetrainingState.LOST,
+            "delay:2 failed its gates: champion: worse by 0.02; the champion stays",
+        ),
+        (
+            end(answer=TrainingAnswer(version=1, verdict=make_verdict(version=1, champion=None))),
+            RetrainingState.LOST,
+            "fresh data gave the champion delay:1 again",
+        ),
+        (
+            end(1, fault=Fault("gate_failed", "column carrier was re-coded")),
+            RetrainingState.LOST,
+            "the fresh data did not pass: column carrier was re-coded",
+        ),
+        (
+            end(1, fault=Fault("user_code", "step model failed: KeyError: 'wind'")),
+            RetrainingState.FAILED,
+            "training failed: step model failed: KeyError: 'wind'",
+        ),
+    ],
+    ids=["passed", "gates failed", "nothing gained", "data refused", "user code"],
+)
+def test_end_decides_the_state_and_says_why(
+    tmp_path: Path, ended: TrainingEnd, state: RetrainingState, outcome: str
+) -> None:
+    ws = make_workspace(tmp_path)
+    retraining = commit_retraining(ws)
+
+    moved = advance(ws, retraining, Ended(ws, ended))
+
+    assert (moved.state, moved.outcome) == (state, outcome)
+    incident = get_incident(ws, moved.incident_id)
+    assert incident.outcome == (f"retraining {moved.id}: {outcome}" if outcome else "")
+    assert not incident.is_resolved
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (end(1, fault=Fault("busy", "petla run (pid 7) is still at work")), "still at work"),
+        (end(3, tail="petla: the disk is full"), "the disk is full"),
+        (end(-9), "status -9 and said nothing"),
+    ],
+    ids=["busy", "disk full", "killed"],
+)
+def test_end_that_may_pass_leaves_the_retraining_where_it_is(tmp_path: Path, ended: TrainingEnd, words: str) -> None:
+    ws = make_workspace(tmp_path)
+    retraining = commit_retraining(ws)
+
+    with pytest.raises(UnavailableError, match=words):
+        advance(ws, retraining, Ended(ws, ended))
+
+    assert get_retraining(ws, retraining.id).state is RetrainingState.COMMITTED

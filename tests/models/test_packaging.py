@@ -1,0 +1,224 @@
+"""From an estimator to a package that gives the same answers."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from petla.core.errors import InvalidError, UserCodeError
+from petla.core.project import ModelTable
+from petla.data.columns import Kind
+from petla.models.package import load_package
+from petla.models.packaging import Packaged, Trained
+from petla.models.parity import TOLERANCE
+from petla.models.runtime.running import check_golden, open_runtime
+from petla.storage.workspace import Workspace
+from tests.models.examples import make_rows, open_workspace, package, train, train_regression, train_unconvertible
+
+CONVERTIBLE = {
+    "boosting": GradientBoostingClassifier(n_estimators=10),
+    "histogram boosting": HistGradientBoostingClassifier(max_iter=10),
+    "forest": RandomForestClassifier(10),
+    "logistic": LogisticRegression(),
+    "network": MLPClassifier((4,), solver="lbfgs", max_iter=2000, random_state=0),
+}
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return open_workspace(tmp_path)
+
+
+def score_packaged(ws: Workspace, packaged: Packaged, frame: pd.DataFrame) -> np.ndarray:
+    loaded = load_package(ws.objects, ws.keys, packaged.digest)
+    columns = pl.from_pandas(frame).select([field.name for field in loaded.signature.inputs])
+    runtime = open_runtime(loaded, ws.objects)
+    try:
+        return runtime.score(columns.rows())
+    finally:
+        runtime.close()
+
+
+@pytest.mark.parametrize("final", CONVERTIBLE.values(), ids=CONVERTIBLE)
+def test_converted_model_scores_as_the_original(ws: Workspace, final: object) -> None:
+    trained = train(final)
+
+    packaged = package(ws, trained)
+
+    assert packaged.package.kind == "onnx"
+    assert packaged.package.parity.reason == ""
+    assert packaged.package.parity.largest_difference is not None
+    assert packaged.package.parity.largest_difference < TOLERANCE
+    # holdout, and the training rows that lack wind
+    assert packaged.package.parity.rows == 200 + int(trained.training["wind"].isna().sum())
+    other = make_rows(100, seed=7)
+    expected = trained.estimator.predict_proba(other.drop(columns="late"))
+    np.testing.assert_allclose(score_packaged(ws, packaged, other), expected, atol=TOLERANCE)
+
+
+def test_model_with_a_function_of_its_own_is_packaged_as_python(ws: Workspace) -> None:
+    trained = train_unconvertible()
+
+    packaged = package(ws, trained)
+
+    assert packaged.package.kind == "python"
+    assert "does not convert" in packaged.package.parity.reason
+    other = make_rows(50, seed=7)
+    expected = trained.estimator.predict_proba(other.drop(columns="late"))
+    np.testing.assert_allclose(score_packaged(ws, packaged, other), expected)
+
+
+def test_model_that_differs_after_conversion_is_packaged_as_python(ws: Workspace) -> None:
+    # float32 cannot tell these numbers apart, float64 and so the original can
+    rows = pd.DataFrame({"x": 16_777_216.0 + np.arange(200) % 3 - 1, "late": np.arange(200) % 3 == 1})
+    estimator = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5).fit(rows[["x"]], rows["late"])
+
+    packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
+
+    assert packaged.package.kind == "python"
+    assert "differ by up to" in packaged.package.parity.reason
+    assert packaged.package.parity.largest_difference is not None
+    assert packaged.package.parity.largest_difference > TOLERANCE
+
+
+def test_regression_is_packaged(ws: Workspace) -> None:
+    trained = train_regression()
+
+    packaged = package(ws, trained, ModelTable(target="late", task="regression"))
+
+    assert packaged.package.kind == "onnx"
+    assert packaged.package.signature.classes == ()
+    expected = trained.estimator.predict(trained.holdout.drop(columns="late"))
+    np.testing.assert_allclose(score_packaged(ws, packaged, trained.holdout), expected, rtol=1e-5)
+    assert packaged.metrics.keys() == {"mae", "rmse", "r2"}
+
+
+@pytest.mark.parametrize("classes", [["early", "late", "never"], [1, 2, 3]])
+def test_multiclass_keeps_its_classes_as_python_values(ws: Workspace, classes: list[object]) -> None:
+    def name_hours(rows: pd.DataFrame) -> list[object]:
+        return [classes[0] if hour < 11 else classes[1] if hour < 17 else classes[2] for hour in rows["hour"]]
+
+    packaged = package(ws, train(target=name_hours), ModelTable(target="late", task="multiclass"))
+
+    assert packaged.package.kind == "onnx"
+    assert packaged.package.signature.classes == tuple(classes)
+    assert packaged.metrics["accuracy"] > 0.9
+
+
+def test_binary_keeps_booleans_as_classes(ws: Workspace) -> None:
+    assert package(ws, train()).package.signature.classes == (False, True)
+
+
+def test_signature_has_the_training_columns_in_their_order(ws: Workspace) -> None:
+    inputs = package(ws, train()).package.signature.inputs
+
+    assert [field.name for field in inputs] == ["distance", "hour", "wind", "is_holiday", "carrier", "origin"]
+    assert [field.kind for field in inputs] == [
+        *(Kind.NUMBER, Kind.INTEGER, Kind.NUMBER, Kind.BOOLEAN, Kind.CATEGORY, Kind.CATEGORY)
+    ]
+    assert [field.name for field in inputs if field.is_nullable] == ["wind"]
+
+
+@pytest.mark.parametrize("kind", ["polars", "arrow"])
+def test_estimator_fitted_on_pandas_takes_rows_of_another_kind(ws: Workspace, kind: str) -> None:
+    trained = train()
+    tables = [pl.from_pandas(frame) for frame in (trained.training, trained.holdout)]
+    training, holdout = tables if kind == "polars" else [table.to_arrow() for table in tables]
+
+    packaged = package(ws, Trained(estimator=trained.estimator, training=training, holdout=holdout))
+
+    assert packaged.package.kind == "onnx"
+
+
+def test_numbers_only_estimator_without_column_names_converts(ws: Workspace) -> None:
+    rows = make_rows(300, missing=False)[["distance", "hour", "wind", "late"]]
+    estimator = make_pipeline(StandardScaler(), LogisticRegression()).fit(rows[["distance", "hour", "wind"]], rows.late)
+
+    packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
+
+    assert packaged.package.kind == "onnx"
+
+
+def test_columns_named_like_the_merged_inputs_convert(ws: Workspace) -> None:
+    names = {"distance": "numbers", "hour": "strings", "wind": "scores"}
+    rows = make_rows(300, missing=False)[[*names, "late"]].rename(columns=names)
+    estimator = LogisticRegression(max_iter=1000).fit(rows[["numbers", "strings", "scores"]], rows["late"])
+
+    packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
+
+    assert packaged.package.kind == "onnx"
+
+
+def test_golden_rows_are_answered_the_same_after_loading(ws: Workspace) -> None:
+    loaded = load_package(ws.objects, ws.keys, package(ws, train()).digest)
+
+    check_golden(loaded, open_runtime(loaded, ws.objects))
+
+    assert len(loaded.golden) == 16
+
+
+def test_profiles_are_those_of_the_inputs_and_of_the_score(ws: Workspace) -> None:
+    made = package(ws, train()).package
+
+    assert [column.name for column in made.profile.columns] == [field.name for field in made.signature.inputs]
+    assert made.profile.rows == 400
+    assert made.score_profile.name == "score"
+    assert made.score_profile.rows == 200
+
+
+def test_holdout_may_have_more_columns_than_the_model_takes(ws: Workspace) -> None:
+    trained = train()
+    holdout = trained.holdout.assign(note="kept for the champion")
+
+    packaged = package(ws, Trained(estimator=trained.estimator, training=trained.training, holdout=holdout))
+
+    assert packaged.package.signature.inputs[-1].name == "origin"
+
+
+def test_missing_target_is_named(ws: Workspace) -> None:
+    trained = train()
+    training = trained.training.drop(columns="late")
+
+    with pytest.raises(InvalidError, match="no column 'late'"):
+        package(ws, Trained(estimator=trained.estimator, training=training, holdout=trained.holdout))
+
+
+def test_wrong_task_is_named(ws: Workspace) -> None:
+    with pytest.raises(InvalidError, match="task is regression, but the trained Pipeline has the classes False, True"):
+        package(ws, train(), ModelTable(target="late", task="regression"))
+
+
+def test_classes_without_probabilities_are_refused(ws: Workspace) -> None:
+    with pytest.raises(InvalidError, match="no probabilities"):
+        package(ws, train(LinearSVC()))
+
+
+def test_estimator_that_cannot_score_its_rows_says_why(ws: Workspace) -> None:
+    rows = make_rows(300, missing=False)[["distance", "hour", "wind", "late"]]
+    estimator = LogisticRegression(max_iter=1000).fit(rows[["distance", "hour", "wind"]], rows["late"])
+    lacking = make_rows(300)[["distance", "hour", "wind", "late"]]
+
+    with pytest.raises(UserCodeError, match="NaN"):
+        package(ws, Trained(estimator=estimator, training=lacking, holdout=lacking))
+
+
+def test_wrong_kind_of_model_is_named(ws: Workspace) -> None:
+    rows = make_rows(100)
+
+    with pytest.raises(InvalidError, match="a dict, which cannot predict"):
+        package(ws, Trained(estimator={}, training=rows, holdout=rows), ModelTable(target="late", task="regression"))
+
+
+def test_empty_holdout_is_named(ws: Workspace) -> None:
+    trained = train(Ridge(), target=lambda rows: rows["hour"])
+
+    with pytest.raises(InvalidError, match="without rows"):
+        package(ws, Trained(estimator=trained.estimator, training=trained.training, holdout=trained.holdout[:0]))

@@ -1,0 +1,247 @@
+"""Pages on a real database: what they show, what they say when there is nothing, and what changes through them."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petla.storage.workspace import Workspace
+from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
+from tests.web.seed import EMPTY, MORE_MODELS, PROJECT, QUESTION, seed_after_swap, seed_loop
+
+PAGES = (
+    "/",
+    "/models/delay",
+    "/models/delay/versions/3",
+    "/models/delay/decisions",
+    "/approvals",
+    "/approvals/1",
+    "/incidents",
+    "/incidents/1",
+    "/audit",
+)
+
+
+@pytest.fixture
+def ws(tmp_path: Path) -> Workspace:
+    return make_project(tmp_path)
+
+
+@pytest.fixture
+def client(ws: Workspace) -> Iterator[Client]:
+    with open_client(ws) as opened:
+        yield opened
+
+
+def text_of(html: str) -> str:
+    """What a reader sees, spaces made even."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_shows_one_heading_and_a_title(ws: Workspace, client: Client, path: str) -> None:
+    seed_loop(ws)
+
+    answer = client.get(path, headers=HTML)
+
+    assert answer.status_code == 200, answer.text
+    assert len(re.findall(r"<h1\b", answer.text)) == 1
+    assert re.search(r"<title>\S.* · flights · Pętla</title>", answer.text)
+    assert '<html lang="en"' in answer.text
+    assert {"<header", "<main", "<nav"} <= set(re.findall(r"<(?:header|main|nav)", answer.text))
+    ids = re.findall(r'\bid="([^"]+)"', answer.text)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/", "petla run"),
+        ("/models/delay", "petla run"),
+        ("/models/delay/decisions", "POST /predict/delay"),
+        ("/approvals", "Nothing waits for an answer"),
+        ("/incidents", "petla.toml"),
+        ("/audit", "petla run"),
+    ],
+)
+def test_empty_page_names_the_next_action(client: Client, path: str, says: str) -> None:
+    answer = client.get(path, headers=HTML)
+
+    assert answer.status_code == 200
+    assert says in text_of(answer.text)
+
+
+def test_project_without_models_says_what_to_write(tmp_path: Path) -> None:
+    with open_client(make_project(tmp_path, EMPTY)) as client:
+        assert "[models.delay]" in client.get("/").text
+
+
+def test_candidate_that_passed_names_the_command_to_deploy(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    from petla.storage.database import writing
+    from petla.storage.tables import deployments
+
+    with writing(ws.engine) as connection:
+        connection.execute(deployments.delete())
+
+    assert "petla deploy delay:3" in client.get("/").text
+
+
+def test_overview_shows_the_five_things(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+
+    shown = text_of(client.get("/").text)
+
+    for said in (
+        "delay:2 live since 5 h ago",
+        "73,120 decisions",
+        "0.702 accuracy",
+        "window 14 · 5,000 labelled decisions of delay:2",
+        "3 features over 0.250 PSI",
+        "1 incident",
+        "Should delay:3 go live?",
+    ):
+        assert said in shown, said
+
+
+def test_overview_of_several_models_shows_each_in_its_place(tmp_path: Path) -> None:
+    ws = make_project(tmp_path, PROJECT + MORE_MODELS)
+    seed_loop(ws)
+    seed_after_swap(ws, "cancelled")
+
+    with open_client(ws) as client:
+        page = client.get("/").text
+
+    assert page.count('<article class="card model"') == 3
+    assert "0.779" in page  # the newest window of the live version, not the newest of all
+    assert "cancelled:2 begins" in page
+
+
+def test_approval_shows_its_evidence(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+
+    shown = text_of(client.get("/approvals/1").text)
+
+    for said in ("0.702", "0.745", "+0.043", "+0.031 to +0.055", "12,408", "4 of 4 gates passed", "80,431 rows", "Grant", "Refuse"):
+        assert said in shown, said
+    assert QUESTION in shown
+
+
+def test_granting_deploys_and_shows_who_and_why(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    form = {"csrf_token": find_token(client.get("/approvals/1").text), "reason": "July looks right"}
+
+    answer = client.post("/approvals/1/grant", data=form, follow_redirects=False)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "/approvals/1")
+    shown = text_of(client.get("/approvals/1").text)
+    assert "by Ada Lovelace" in shown
+    assert "July looks right" in shown
+    assert "Grant " not in shown
+    assert "delay:3 live since" in text_of(client.get("/").text)
+
+
+def test_refusing_needs_a_reason_and_keeps_what_was_typed(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    token = find_token(client.get("/approvals/1").text)
+
+    answer = client.post("/approvals/1/refuse", data={"csrf_token": token, "reason": "  "}, headers=HTML)
+
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert 'aria-invalid="true"' in answer.text
+    done = client.post("/approvals/1/refuse", data={"csrf_token": token, "reason": "holiday traffic"})
+    assert "holiday traffic" in done.text
+    assert "delay:2 live" in text_of(client.get("/").text)
+
+
+def test_second_answer_is_a_page_that_says_who_was_first(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    form = {"csrf_token": find_token(client.get("/approvals/1").text), "reason": "no"}
+    client.post("/approvals/1/refuse", data=form)
+
+    answer = client.post("/approvals/1/grant", data=form, headers=HTML)
+
+    assert answer.status_code == 409
+    assert "Ada Lovelace" in answer.text
+
+
+def test_incident_shows_playbook_and_is_closed_by_hand(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    page = client.get("/incidents/1").text
+    form = {"csrf_token": find_token(page)}
+    assert "Playbook" in page
+    assert "accuracy 0.702, limit 0.74" in page
+
+    acknowledged = client.post("/incidents/1/acknowledge", data=form)
+
+    assert "Ada Lovelace answers for it" in acknowledged.text
+    empty = client.post("/incidents/1/resolve", data=form, headers=HTML)
+    assert empty.status_code == 422
+    resolved = client.post("/incidents/1/resolve", data={**form, "reason": "feed mended"})
+    assert "feed mended" in resolved.text
+    assert "feed mended" in client.get("/audit").text
+
+
+def test_certificate_of_a_version_is_complete(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+
+    shown = text_of(client.get("/models/delay/versions/1").text)
+
+    for said in ("Ada Lovelace", "8f14e45fceea", "with changes that are not in Git", "b3f9b3f9b3f9", "scikit-learn",
+                 "largest difference 3.1e-07", "Ed25519", "learning_rate", "retired", "Python 3.11.7"):
+        assert said in shown, said
+
+
+@pytest.mark.parametrize("path", ["/models/delai", "/models/delay/versions/9", "/approvals/9", "/incidents/9", "/x"])
+def test_what_does_not_exist_is_a_page_too(client: Client, path: str) -> None:
+    answer = client.get(path, headers=HTML)
+
+    assert answer.status_code == 404
+    assert "To the overview" in answer.text
+
+
+def test_hostile_texts_are_shown_as_texts(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    hostile = "<script>alert(1)</script>\"'><img src=x>"
+    form = {"csrf_token": find_token(client.get("/").text), "reason": hostile}
+    client.post("/approvals/1/refuse", data=form)
+
+    pages = [client.get(path, headers=HTML).text for path in PAGES]
+
+    assert "&lt;script&gt;alert(1)" in pages[5]
+    assert not [page for page in pages if "<script>alert" in page or "<img src=x" in page]
+
+
+def test_fragment_leaves_head_and_scripts_out_and_is_not_sent_twice(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+
+    fragment = client.get("/", headers={"x-petla-fragment": "1"})
+    again = client.get("/", headers={"x-petla-fragment": "1", "if-none-match": fragment.headers["etag"]})
+
+    assert "<script" not in fragment.text
+    assert 'id="overview" data-live' in fragment.text
+    assert (again.status_code, again.text) == (304, "")
+
+
+@pytest.mark.parametrize(
+    ("back", "leads_to"),
+    [("/audit", "/audit"), ("//evil.example", "/"), ("/\\evil.example", "/"), ("https://evil.example", "/")],
+)
+def test_theme_is_remembered_and_leads_back(client: Client, back: str, leads_to: str) -> None:
+    form = {"csrf_token": find_token(client.get("/").text), "theme": "dark", "back": back}
+
+    answer = client.post("/theme", data=form, follow_redirects=False)
+
+    assert (answer.status_code, answer.headers["location"]) == (303, leads_to)
+    assert 'data-theme="dark"' in client.get("/").text
+
+
+def test_page_links_to_nothing_that_is_not_there(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    links = {link for path in PAGES for link in re.findall(r'href="(/[^"]*)"', client.get(path).text)}
+
+    assert len(links) > 12
+    broken = {link: client.get(link).status_code for link in links if client.get(f"{BASE}{link}").status_code != 200}
+    assert not broken
