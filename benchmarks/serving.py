@@ -1,8 +1,7 @@
 """Online serving: our worker beside a bare uvicorn echo, in the same run.
 
-The model is the `fraud` of the first measurements: a scikit-learn pipeline (scaler, one-hot, gradient boosting with 100 trees) on
-20 numbers and 5 texts, one JSON object a request; everything is on: validation, decision in the spool before the answer, counts.
-Load comes from `wrk` where it is installed, else from a loop of our own, which is slower than either server.
+The model is a scikit-learn pipeline (scaler, one-hot, gradient boosting with 100 trees) on 20 numbers and 5 texts, one
+JSON object a request; everything is on: validation, decision in the spool before the answer, counts. Load comes from `wrk` where it is installed, else from a loop of our own, which is slower than either server.
 
     python benchmarks/serving.py [--seconds 5] [--workers 1] [--json]
 """
@@ -21,9 +20,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from petla.models.signature import Signature
+    from petla.storage.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -123,7 +126,7 @@ def make_row() -> dict[str, Any]:
     return numbers | {f"text_{i}": "abc"[i % 3] for i in range(N_STRINGS)}
 
 
-def measure(url: str, body: Any, connections: int, seconds: int) -> Figure:
+def measure(url: str, body: object, connections: int, seconds: int) -> Figure:
     content = json.dumps(body)
     n_rows = len(body) if isinstance(body, list) else 1
     load = _load_with_wrk if shutil.which("wrk") else _load_with_loop
@@ -174,7 +177,7 @@ def run_server(folder: Path, workers: int) -> Iterator[tuple[str, float, list[in
         supervisor.stop()
 
 
-def make_version(ws: Any) -> int:
+def make_version(ws: "Workspace") -> int:
     """Train, convert and register the model; return its version."""
     import numpy as np
     import pandas as pd
@@ -207,7 +210,7 @@ def make_version(ws: Any) -> int:
     return _register(ws, signature, conversion.contents[0])
 
 
-def _register(ws: Any, signature: Any, content: bytes) -> int:
+def _register(ws: "Workspace", signature: "Signature", content: bytes) -> int:
     from petla.core.project import AnswerTable
     from petla.data.columns import ColumnProfile, Kind, Profile
     from petla.models.package import ONNX_FILE, Package, Parity, store_package
@@ -244,7 +247,7 @@ def _load_with_loop(url: str, content: str, connections: int, seconds: int) -> d
 async def _load(url: str, content: bytes, connections: int, seconds: int) -> dict[str, Any]:
     host, _, rest = url.removeprefix("http://").partition(":")
     port, _, path = rest.partition("/")
-    head = f"POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+    head = f"POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(content)}\r\n\r\n"
     end = time.perf_counter() + seconds
     times: list[float] = []
     failed = 0

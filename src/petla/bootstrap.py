@@ -64,30 +64,31 @@ def make_link(workspace: Workspace) -> str:
     Raises:
         UnavailableError: no control plane is running.
     """
-    from petla.api.sessions import new_link, running_address
+    from petla.api import sessions
 
-    return new_link(workspace, running_address(workspace))
+    return sessions.make_link(workspace, sessions.running_address(workspace))
 
 
 def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: threading.Event) -> None:
     import uvicorn
 
+    from petla.api import sessions
     from petla.api.app import bind, make_app
-    from petla.api.sessions import new_link
     from petla.deployments.deploy import republish
     from petla.loop.controller import Controller
-    from petla.web.routes import make_routes
+    from petla.web.routes import make_error_page, make_routes
 
     republish(workspace)
     listener, base_url = bind(workspace)
-    app = make_app(workspace, base_url=base_url, extra_routes=make_routes(workspace))
+    error_page = make_error_page(workspace)
+    app = make_app(workspace, base_url=base_url, extra_routes=make_routes(workspace), error_page=error_page)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
     _stop_on_signal(server)
     controller = threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller")
     controller.start()
     try:
         serving = supervisor.wait_ready()
-        say(f"pages    {new_link(workspace, base_url)}")
+        say(f"pages    {sessions.make_link(workspace, base_url)}")
         say(f"serving  {serving}")
         server.run(sockets=[listener])
     finally:

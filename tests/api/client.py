@@ -9,7 +9,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from petla.api.app import make_app
-from petla.api.sessions import new_link
+from petla.api.sessions import make_link
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
 from tests.web.seed import PROJECT, open_project
@@ -25,7 +25,7 @@ def open_client(ws: Workspace, *, is_signed_in: bool = True) -> Iterator[Client]
     app = make_app(ws, base_url=BASE, extra_routes=make_routes(ws), error_page=make_error_page(ws))
     with TestClient(app, base_url=BASE) as client:
         if is_signed_in:
-            assert client.get(new_link(ws, BASE)).status_code == 200
+            assert client.get(make_link(ws, BASE)).status_code == 200
         yield client
 
 

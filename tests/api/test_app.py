@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from petla.api.app import bind, make_app
 from petla.api.problems import STATUSES, describe, status_of
-from petla.api.sessions import new_api_token, running_address
+from petla.api.sessions import make_api_token, running_address
 from petla.core import errors
 from petla.core.errors import Fault, InvalidError, PetlaError, UnavailableError
 from petla.core.project import decode_project
@@ -32,7 +32,17 @@ def ws(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def client(ws: Workspace) -> Iterator[Client]:
     with open_client(ws, is_signed_in=False) as opened:
-        opened.headers["authorization"] = f"Bearer {new_api_token(ws, 'test')}"
+        opened.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A program with a token that changes nothing, shared by all tests of this file."""
+    ws = make_project(tmp_path_factory.mktemp("api"))
+    seed_loop(ws)
+    with open_client(ws, is_signed_in=False) as opened:
+        opened.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
         yield opened
 
 
@@ -101,13 +111,13 @@ def test_unforeseen_error_shows_nothing_of_its_inside(
     ],
 )
 def test_bad_request_gets_the_one_shape(
-    client: Client,
+    reader: Client,
     method: str,
     path: str,
     status: int,
     field: str | None,
 ) -> None:
-    answer = client.request(method, path)
+    answer = reader.request(method, path)
 
     assert answer.status_code == status, answer.text
     error = answer.json()["error"]
@@ -117,26 +127,26 @@ def test_bad_request_gets_the_one_shape(
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"reasn": "x"}', b'{"reason": 7}', b"\xff", b"null"])
-def test_malformed_body_is_refused(client: Client, content: bytes) -> None:
-    answer = client.post("/api/approvals/1/refuse", content=content, headers={"content-type": "application/json"})
+def test_malformed_body_is_refused(reader: Client, content: bytes) -> None:
+    answer = reader.post("/api/approvals/1/refuse", content=content, headers={"content-type": "application/json"})
 
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["message"]
 
 
-def test_huge_body_is_refused(client: Client) -> None:
-    answer = client.post("/api/approvals/1/refuse", json={"reason": "x" * 2_000_000})
+def test_huge_body_is_refused(reader: Client) -> None:
+    answer = reader.post("/api/approvals/1/refuse", json={"reason": "x" * 2_000_000})
 
     assert answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     assert answer.json()["error"]["message"]
 
 
-def test_mistyped_model_suggests_the_near_one(client: Client) -> None:
-    assert "'delay'" in client.get("/api/models/delai").json()["error"]["hint"]
+def test_mistyped_model_suggests_the_near_one(reader: Client) -> None:
+    assert "'delay'" in reader.get("/api/models/delai").json()["error"]["hint"]
 
 
-def test_status_tells_what_is_live_and_what_waits(client: Client) -> None:
-    status = client.get("/api/status").json()
+def test_status_tells_what_is_live_and_what_waits(reader: Client) -> None:
+    status = reader.get("/api/status").json()
 
     model = status["models"][0]
     assert status["project"] == "flights"
@@ -145,9 +155,9 @@ def test_status_tells_what_is_live_and_what_waits(client: Client) -> None:
     assert (model["open_incidents"], model["waiting_approvals"]) == ([1], [1])
 
 
-def test_lists_and_single_things_are_read(client: Client) -> None:
+def test_lists_and_single_things_are_read(reader: Client) -> None:
     def read(path: str) -> Any:  # noqa: ANN401 - JSON
-        answer = client.get(f"/api{path}")
+        answer = reader.get(f"/api{path}")
         assert answer.status_code == 200, answer.text
         return answer.json()
 
@@ -181,8 +191,8 @@ def test_incident_is_acknowledged_and_resolved(client: Client) -> None:
     assert client.post("/api/incidents/1/acknowledge").status_code == 409
 
 
-def test_schema_describes_every_address_of_the_api(client: Client) -> None:
-    schema = json.loads(client.get("/schema").text)
+def test_schema_describes_every_address_of_the_api(reader: Client) -> None:
+    schema = json.loads(reader.get("/schema").text)
 
     assert {"/api/status", "/api/approvals/{approval}/grant", "/healthz"} <= set(schema["paths"])
     assert not [path for path in schema["paths"] if path == "/" or path.startswith("/models")]

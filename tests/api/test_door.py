@@ -8,7 +8,7 @@ from litestar.routes import HTTPRoute
 
 from petla.api.app import make_app
 from petla.api.door import SECURITY_HEADERS
-from petla.api.sessions import new_api_token, new_link
+from petla.api.sessions import make_api_token, make_link
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_routes
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
@@ -34,10 +34,17 @@ def stranger(ws: Workspace) -> Iterator[Client]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def passer_by(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A stranger who changes nothing, shared by all tests of this file."""
+    with open_client(make_project(tmp_path_factory.mktemp("door")), is_signed_in=False) as opened:
+        yield opened
+
+
 def list_addresses(ws: Workspace) -> list[tuple[str, str]]:
     """Every method and path of the whole application, with examples in place of parameters."""
     app = make_app(ws, base_url=BASE, extra_routes=make_routes(ws))
-    found = []
+    found: list[tuple[str, str]] = []
     for route in app.routes:
         assert isinstance(route, HTTPRoute)
         if route.path in PUBLIC:
@@ -56,8 +63,8 @@ def test_every_address_needs_a_session(ws: Workspace, stranger: Client) -> None:
         assert "petla link" in answer.json()["error"]["hint"]
 
 
-def test_page_without_session_says_how_to_get_a_link(stranger: Client) -> None:
-    answer = stranger.get("/approvals/1", headers=HTML)
+def test_page_without_session_says_how_to_get_a_link(passer_by: Client) -> None:
+    answer = passer_by.get("/approvals/1", headers=HTML)
 
     assert answer.status_code == 401
     assert answer.headers["content-type"].startswith("text/html")
@@ -65,22 +72,20 @@ def test_page_without_session_says_how_to_get_a_link(stranger: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/assets/petla.css", "/assets/tokens.css", "/assets/refresh.js"])
-def test_health_and_assets_are_public(stranger: Client, path: str) -> None:
-    assert stranger.get(path).status_code == 200
+def test_health_and_assets_are_public(passer_by: Client, path: str) -> None:
+    assert passer_by.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/assets/petla.css", "/nothing/here", "/api/nothing"])
-def test_every_answer_carries_the_security_headers(stranger: Client, path: str) -> None:
-    answer = stranger.get(path)
+def test_every_answer_carries_the_security_headers(passer_by: Client, path: str) -> None:
+    answer = passer_by.get(path)
 
-    assert SECURITY_HEADERS.items() <= {(name.title(), value) for name, value in answer.headers.items()} | {
-        (name, answer.headers.get(name, "")) for name in SECURITY_HEADERS
-    }
+    assert {name: answer.headers.get(name) for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert "unsafe" not in answer.headers["content-security-policy"]
 
 
 def test_link_becomes_a_strict_cookie_and_leaves_the_address(ws: Workspace, stranger: Client) -> None:
-    link = new_link(ws, BASE, path="/audit")
+    link = make_link(ws, BASE, path="/audit")
 
     answer = stranger.get(f"{link}&x=1", follow_redirects=False)
 
@@ -92,7 +97,7 @@ def test_link_becomes_a_strict_cookie_and_leaves_the_address(ws: Workspace, stra
 
 
 def test_link_works_once(ws: Workspace) -> None:
-    link = new_link(ws, BASE)
+    link = make_link(ws, BASE)
 
     with open_client(ws, is_signed_in=False) as first, open_client(ws, is_signed_in=False) as second:
         assert first.get(link).status_code == 200
@@ -100,7 +105,7 @@ def test_link_works_once(ws: Workspace) -> None:
 
 
 def test_link_followed_from_a_foreign_page_still_arrives(ws: Workspace, stranger: Client) -> None:
-    answer = stranger.get(new_link(ws, BASE), headers={"sec-fetch-site": "cross-site"}, follow_redirects=False)
+    answer = stranger.get(make_link(ws, BASE), headers={"sec-fetch-site": "cross-site"}, follow_redirects=False)
 
     assert answer.status_code == 200
     assert 'http-equiv="refresh" content="0;url=/"' in answer.text
@@ -108,8 +113,8 @@ def test_link_followed_from_a_foreign_page_still_arrives(ws: Workspace, stranger
 
 
 @pytest.mark.parametrize("path", ["//evil.example/", "//evil.example/..", "//audit", "/%5Cevil.example", "///"])
-def test_link_cannot_lead_to_a_foreign_host(stranger: Client, path: str) -> None:
-    answer = stranger.get(f"{BASE}{path}?token=x", follow_redirects=False)
+def test_link_cannot_lead_to_a_foreign_host(passer_by: Client, path: str) -> None:
+    answer = passer_by.get(f"{BASE}{path}?token=x", follow_redirects=False)
 
     location = answer.headers.get("location", "/")
     assert location.startswith("/")
@@ -117,20 +122,20 @@ def test_link_cannot_lead_to_a_foreign_host(stranger: Client, path: str) -> None
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1:8001", "127.0.0.1", ""])
-def test_foreign_host_is_refused(client: Client, host: str) -> None:
-    answer = client.get("/", headers={"host": host})
+def test_foreign_host_is_refused(passer_by: Client, host: str) -> None:
+    answer = passer_by.get("/", headers={"host": host})
 
     assert answer.status_code == 421
     assert answer.json()["error"]["code"] == "unknown_host"
 
 
 @pytest.mark.parametrize("host", ["localhost:8000", "127.0.0.1:8000", "[::1]:8000", "LOCALHOST:8000"])
-def test_names_of_this_machine_are_accepted(stranger: Client, host: str) -> None:
-    assert stranger.get("/healthz", headers={"host": host}).status_code == 200
+def test_names_of_this_machine_are_accepted(passer_by: Client, host: str) -> None:
+    assert passer_by.get("/healthz", headers={"host": host}).status_code == 200
 
 
 def test_api_token_acts_without_a_cookie(ws: Workspace, stranger: Client) -> None:
-    token = new_api_token(ws, "ci")
+    token = make_api_token(ws, "ci")
 
     assert stranger.get("/api/audit", headers={"authorization": f"Bearer {token}"}).status_code == 200
     assert stranger.get("/api/audit", headers={"authorization": f"Bearer {token}x"}).status_code == 401

@@ -29,7 +29,7 @@ def token_of(link: str) -> str:
 
 
 def test_link_opens_one_session_for_who_made_it(ws: Workspace) -> None:
-    token = token_of(sessions.new_link(ws, BASE))
+    token = token_of(sessions.make_link(ws, BASE))
 
     secret = sessions.redeem(ws, token)
 
@@ -41,7 +41,7 @@ def test_link_opens_one_session_for_who_made_it(ws: Workspace) -> None:
 
 
 def test_link_leads_to_the_page_it_was_made_for(ws: Workspace) -> None:
-    link = sessions.new_link(ws, f"{BASE}/", path="/approvals/3")
+    link = sessions.make_link(ws, f"{BASE}/", path="/approvals/3")
 
     assert link.startswith(f"{BASE}/approvals/3?token=")
 
@@ -49,8 +49,8 @@ def test_link_leads_to_the_page_it_was_made_for(ws: Workspace) -> None:
 def test_link_made_by_another_process_works_here(ws: Workspace) -> None:
     code = (
         "import sys; from pathlib import Path; from petla.core.settings import Settings\n"
-        "from petla.storage.workspace import open_workspace; from petla.api.sessions import new_link\n"
-        "print(new_link(open_workspace(Path(sys.argv[1]), Settings(actor='Grace')), sys.argv[2]))"
+        "from petla.storage.workspace import open_workspace; from petla.api.sessions import make_link\n"
+        "print(make_link(open_workspace(Path(sys.argv[1]), Settings(actor='Grace')), sys.argv[2]))"
     )
     made = subprocess.run([sys.executable, "-c", code, ws.root, BASE], capture_output=True, text=True, check=True)
     # that process has a real clock, and this project's stands still
@@ -68,7 +68,7 @@ def test_link_made_by_another_process_works_here(ws: Workspace) -> None:
 def test_link_ends_after_a_day(tmp_path: Path, after: timedelta, works: bool) -> None:
     moment = [NOW]
     ws = Workspace(tmp_path, decode_project(EMPTY), Settings(actor="ada"), clock=lambda: moment[0])
-    token = token_of(sessions.new_link(ws, BASE))
+    token = token_of(sessions.make_link(ws, BASE))
 
     moment[0] += after
 
@@ -78,18 +78,18 @@ def test_link_ends_after_a_day(tmp_path: Path, after: timedelta, works: bool) ->
 def test_session_ends_after_a_week_and_its_file_goes_with_the_next_link(tmp_path: Path) -> None:
     moment = [NOW]
     ws = Workspace(tmp_path, decode_project(EMPTY), Settings(actor="ada"), clock=lambda: moment[0])
-    secret = sessions.redeem(ws, token_of(sessions.new_link(ws, BASE)))
+    secret = sessions.redeem(ws, token_of(sessions.make_link(ws, BASE)))
     assert secret is not None
 
     moment[0] += timedelta(days=7)
 
     assert sessions.find_session(ws, secret) is None
-    sessions.new_link(ws, BASE)
+    sessions.make_link(ws, BASE)
     assert not list((ws.state / "control" / "sessions").iterdir())
 
 
 def test_session_can_be_ended(ws: Workspace) -> None:
-    secret = sessions.redeem(ws, token_of(sessions.new_link(ws, BASE)))
+    secret = sessions.redeem(ws, token_of(sessions.make_link(ws, BASE)))
     assert secret is not None
 
     sessions.end_session(ws, secret)
@@ -98,9 +98,9 @@ def test_session_can_be_ended(ws: Workspace) -> None:
 
 
 def test_disk_holds_hashes_only_and_for_the_owner_only(ws: Workspace) -> None:
-    token = token_of(sessions.new_link(ws, BASE))
+    token = token_of(sessions.make_link(ws, BASE))
     secret = sessions.redeem(ws, token)
-    api_token = sessions.new_api_token(ws, "ci")
+    api_token = sessions.make_api_token(ws, "ci")
 
     files = [path for path in (ws.state / "control").rglob("*") if path.is_file()]
 
@@ -112,7 +112,7 @@ def test_disk_holds_hashes_only_and_for_the_owner_only(ws: Workspace) -> None:
 
 
 def test_api_token_is_found_until_it_is_revoked(ws: Workspace) -> None:
-    token = sessions.new_api_token(ws, "ci")
+    token = sessions.make_api_token(ws, "ci")
 
     known = sessions.find_api_token(ws, token)
 

@@ -124,7 +124,7 @@ ALLOWED: dict[str, tuple[Change, str]] = {
     "a category that went away": (lambda frame: frame.filter(pl.col("carrier") != "DL"), "vanished"),
     "other codes": (_map("grade", {0: 1, 1: 2, 2: 3}), "unseen"),
     "a few more missing values": (_hide("distance_km", 0.11), "missing_values"),
-    "a moderate spread": (_scale("distance_km", 1.9), "scale"),
+    "a moderate spread": (_scale("distance_km", 2.0), "scale"),
 }
 
 

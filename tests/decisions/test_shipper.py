@@ -1,6 +1,6 @@
 """Shipping: every spooled record arrives in the rows exactly once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -38,9 +38,17 @@ def test_nothing_spooled_ships_nothing(shop: Workspace) -> None:
     assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
 
 
-def test_shipping_works_on_every_database(tmp_path: Path, database_address: str) -> None:
+@pytest.fixture
+def any_shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
+    """A shop on SQLite, then one on PostgreSQL."""
     ws = Workspace(tmp_path, decode_project(PROJECT), Settings(actor="ada", database=database_address))
     add_version(ws)
+    yield ws
+    ws.engine.dispose()
+
+
+def test_shipping_works_on_every_database(any_shop: Workspace) -> None:
+    ws = any_shop
     spool(ws, [make_decision(i) for i in range(5)], [make_feedback(0, "yes"), make_feedback(9)])
 
     assert ship(ws) == Shipped(decisions=5, feedback=2, unknown_feedback=1)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from petla.core.errors import BusyError, CorruptError, UnavailableError
-from petla.gates import training as training_module
 from petla.gates.judge import decode_verdict, judge
-from petla.gates.training import train
+from petla.gates.memory import Remembered, remember
+from petla.gates.training import TrainResult, train
 from petla.models.registry import get_version, list_versions
 from petla.models.states import State
 from petla.pipeline.plan import RunRequest
@@ -25,7 +25,7 @@ def ws(tmp_path: Path) -> Workspace:
     return open_project(tmp_path)
 
 
-def train_once(ws: Workspace, request: RunRequest | None = None) -> training_module.TrainResult:
+def train_once(ws: Workspace, request: RunRequest | None = None) -> TrainResult:
     return train(ws, "delay", request or RunRequest(), Silence())
 
 
@@ -192,16 +192,15 @@ def test_crash_between_registration_and_verdict_is_taken_up(ws: Workspace, monke
 
 
 def test_crash_after_the_verdict_is_taken_up(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    remember = training_module.remember
     written = iter([True, False])
 
-    def fail_second(path: Path, remembered: training_module.Remembered) -> None:
+    def fail_second(path: Path, remembered: Remembered) -> None:
         if not next(written):
             raise UnavailableError("the disk is full")
         remember(path, remembered)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training_module, "remember", fail_second)
+        patch.setattr("petla.gates.training.remember", fail_second)
         with pytest.raises(UnavailableError):
             train_once(ws)
 
@@ -228,6 +227,11 @@ def test_outputs_that_are_gone_are_made_again(ws: Workspace, monkeypatch: pytest
 
     assert result.state is State.TESTING
     assert "model" in progress.executed
+
+
+def test_run_of_one_step_is_no_training(ws: Workspace) -> None:
+    with pytest.raises(ValueError, match="makes no model"):
+        train_once(ws, RunRequest(only_step="rows"))
 
 
 def test_two_trainings_at_once_say_who_holds_it(ws: Workspace) -> None:
@@ -270,7 +274,8 @@ import sys, time
 begun = time.perf_counter()
 from pathlib import Path
 from petla.core.settings import Settings
-from petla.gates.training import train
+from petla.gates.memory import Remembered, remember
+from petla.gates.training import TrainResult, train
 from petla.pipeline.plan import RunRequest
 from petla.storage.workspace import open_workspace
 

@@ -81,7 +81,7 @@ def train(final: Any = None, target: Callable[[pd.DataFrame], Any] | None = None
 
 def train_regression() -> Trained:
     return train(
-        HistGradientBoostingRegressor(max_iter=10), target=lambda rows: rows["hour"] * 2.0 + rows["distance"] / 100
+        HistGradientBoostingRegressor(max_iter=3), target=lambda rows: rows["hour"] * 2.0 + rows["distance"] / 100
     )
 
 

@@ -25,7 +25,7 @@ from tests.models.examples import make_rows, open_workspace, package, train, tra
 
 CONVERTIBLE = {
     "boosting": GradientBoostingClassifier(n_estimators=10),
-    "histogram boosting": HistGradientBoostingClassifier(max_iter=10),
+    "histogram boosting": HistGradientBoostingClassifier(max_iter=3),
     "forest": RandomForestClassifier(10),
     "logistic": LogisticRegression(),
     "network": MLPClassifier((4,), solver="lbfgs", max_iter=2000, random_state=0),
@@ -79,7 +79,7 @@ def test_model_with_a_function_of_its_own_is_packaged_as_python(ws: Workspace) -
 def test_model_that_differs_after_conversion_is_packaged_as_python(ws: Workspace) -> None:
     # float32 cannot tell these numbers apart, float64 and so the original can
     rows = pd.DataFrame({"x": 16_777_216.0 + np.arange(200) % 3 - 1, "late": np.arange(200) % 3 == 1})
-    estimator = HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5).fit(rows[["x"]], rows["late"])
+    estimator = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=5).fit(rows[["x"]], rows["late"])
 
     packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
 

@@ -98,11 +98,11 @@ def test_onnx_file_that_is_none_is_refused() -> None:
 
 
 class Fragile:
-    """Ends its process, raises, prints, or sleeps, as the number says."""
+    """Ends its process, raises, prints, or hangs, as the number says."""
 
     def predict(self, table: pd.DataFrame) -> list[float]:
         import os
-        import time
+        import threading
 
         print("a model may print what it likes")  # noqa: T201
         match table["x"].iloc[0]:
@@ -111,7 +111,7 @@ class Fragile:
             case 2:
                 raise ArithmeticError("two is too much")
             case 3:
-                time.sleep(60)
+                threading.Event().wait(60)
         return [float(value) * 2 for value in table["x"]]
 
 

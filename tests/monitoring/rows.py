@@ -1,6 +1,7 @@
 """A small project with hand-made references, decisions and labels; no pipeline, no package."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ from petla.core.project import MonitorTable, decode_project
 from petla.core.settings import Settings
 from petla.data.columns import ColumnProfile, Kind, Profile
 from petla.decisions.record import Decision, Truth
-from petla.decisions.records import add_decisions, add_feedback
+from petla.decisions.records import DecisionRow, add_decisions, add_feedback
 from petla.models.signature import InputField, Signature
 from petla.monitoring.counting import count_column
 from petla.monitoring.reference import Reference
@@ -127,19 +128,19 @@ def store_truths(ws: Workspace, truths: Sequence[tuple[Decision, Truth]]) -> Non
         add_feedback(connection, ws.name, rows)
 
 
-def _row_of(ws: Workspace, decision: Decision) -> dict[str, object]:
+def _row_of(ws: Workspace, decision: Decision) -> DecisionRow:
     inputs = dict(zip((field.name for field in SIGNATURE.inputs), decision.inputs, strict=True))
-    return {
-        "id": decision.id,
-        "project": ws.name,
-        "request_id": decision.request_id,
-        "at": f"2013-07-01T12:00:{decision.at_ns % 60:02d}.000000Z",
-        "model": decision.model,
-        "version": decision.version,
-        "inputs": msgspec.json.encode(inputs).decode(),
-        "label": msgspec.json.encode(decision.label).decode(),
-        "score": decision.score,
-        "served_by": decision.served_by,
-        "latency_us": decision.latency_us,
-        "worker": decision.worker,
-    }
+    return DecisionRow(
+        id=decision.id,
+        project=ws.name,
+        request_id=decision.request_id,
+        at=to_text(datetime.fromtimestamp(decision.at_ns / 1e9, UTC)),
+        model=decision.model,
+        version=decision.version,
+        inputs=msgspec.json.encode(inputs).decode(),
+        label=msgspec.json.encode(decision.label).decode(),
+        score=decision.score,
+        served_by=decision.served_by,
+        latency_us=decision.latency_us,
+        worker=decision.worker,
+    )

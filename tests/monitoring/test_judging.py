@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from petla.core.errors import CorruptError
 from petla.decisions.record import Decision
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import Finding
@@ -180,3 +181,16 @@ def test_corrected_label_counts_once_with_its_last_truth(tmp_path: Path) -> None
     (window,) = list_quality(ws, "delay")
     assert window.rows == 500
     assert window.metrics["accuracy"] == 1
+
+
+def test_version_with_a_broken_package_keeps_no_other_waiting(tmp_path: Path) -> None:
+    ws = make_workspace(tmp_path)
+    with writing(ws.engine) as connection:
+        make_counter(ws, find_reference)(connection, [*make_decisions(500), *make_decisions(500, version=2)])
+
+    def find(_model: str, version: int) -> Reference:
+        if version == 1:
+            raise CorruptError("package is damaged")
+        return REFERENCE
+
+    assert {finding.version for finding in judge_drift(ws, find)} == {2}

@@ -119,6 +119,17 @@ def test_run_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
     assert "run.interrupted" in [entry.action for entry in ws.ledger.list_entries()]
 
 
+def test_own_class_made_by_another_process_can_be_used(tmp_path: Path) -> None:
+    ws = open_project(tmp_path, FITTED)
+    assert start(tmp_path).communicate(timeout=60)[0].split() == ["training", "holdout", "model", "evaluation"]
+    write(tmp_path / "pipeline.py", FITTED.replace("model.mean}", "model.mean * 2}"))
+
+    result, seen = run(ws)
+
+    assert seen.executed == ["evaluation"]
+    assert result.metrics == {"error": 0.0}
+
+
 def test_second_run_at_once_says_who_holds_it(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)

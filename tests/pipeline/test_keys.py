@@ -9,6 +9,11 @@ import pytest
 from petla.pipeline.plan import RunRequest, make_plan
 from tests.pipeline.projects import PIPELINE, changed, keys_of, open_project, write
 
+# of the processor: planning waits for nothing, and other tests must not count
+PLAN_BUDGET_S = 0.060
+# a busy machine only ever adds time, so the shortest of several is the plan's own
+TRIES = 10
+
 FEATURES = """
 LIMIT = 3
 
@@ -150,17 +155,20 @@ from pathlib import Path
 from petla.core.settings import Settings
 from petla.storage.workspace import open_workspace
 ws = open_workspace(Path({str(tmp_path)!r}), Settings())
-begun = time.perf_counter()
+begun = time.process_time()
 from petla.pipeline.plan import RunRequest, make_plan
 make_plan(ws, "delay", RunRequest())
-took = time.perf_counter() - begun
+took = time.process_time() - begun
 heavy = {{"numpy", "pandas", "polars", "pyarrow", "sqlalchemy", "sklearn", "cryptography"}} & set(sys.modules)
 print(took, *sorted(heavy))
 """
-    outputs = [
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
-        for _ in range(5)
-    ]
+    fastest_s = float("inf")
+    for _ in range(TRIES):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        took, *heavy = done.stdout.split()
+        assert heavy == []
+        fastest_s = min(fastest_s, float(took))
+        if fastest_s < PLAN_BUDGET_S:
+            break
 
-    assert all(len(output) == 1 for output in outputs), outputs
-    assert min(float(output[0]) for output in outputs) < 0.060
+    assert fastest_s < PLAN_BUDGET_S

@@ -96,7 +96,16 @@ def seed_loop(ws: Workspace, model: str = "delay") -> None:
     with ws.ledger.change(actor="Ada Lovelace", action="model.deployed", subject=f"{model}:2") as change:
         change.record(live=2, standby=1)
         _seed_versions(ws, change.connection, model, packages)
-        _add(change.connection, tables.deployments, ws, model=model, live=2, standby=1, changed_at=_at(300), changed_by="Ada Lovelace")
+        _add(
+            change.connection,
+            tables.deployments,
+            ws,
+            model=model,
+            live=2,
+            standby=1,
+            changed_at=_at(300),
+            changed_by="Ada Lovelace",
+        )
         _seed_windows(ws, change.connection, model)
         _seed_findings(ws, change.connection, model)
         _seed_decisions(ws, change.connection, model)
@@ -234,8 +243,12 @@ def _seed_findings(ws: Workspace, connection: Connection, model: str, strength: 
             drift = {"model": model, "version": 2, "kind": "drift", "window": window, "what": feature, "rows": ROWS}
             is_alarm = psi >= 0.25
             at = _at(300 - 20 * window)
-            _add(connection, tables.findings, ws, **drift, measure="psi", value=psi, limit=0.25, is_alarm=is_alarm, at=at)
-            _add(connection, tables.findings, ws, **drift, measure="js", value=psi / 3, limit=None, is_alarm=False, at=at)
+            _add(
+                connection, tables.findings, ws, **drift, measure="psi", value=psi, limit=0.25, is_alarm=is_alarm, at=at
+            )
+            _add(
+                connection, tables.findings, ws, **drift, measure="js", value=psi / 3, limit=None, is_alarm=False, at=at
+            )
 
 
 def _make_evidence() -> list[dict[str, Any]]:
@@ -313,7 +326,14 @@ def _seed_approval(ws: Workspace, connection: Connection, model: str) -> None:
 
 def _seed_decisions(ws: Workspace, connection: Connection, model: str) -> None:
     for i in range(12):
-        inputs = {"month": 7, "hour": 6 + i, "temperature": 24.5 + i, "carrier": "DL", "distance": 733, "wind_speed": None}
+        inputs = {
+            "month": 7,
+            "hour": 6 + i,
+            "temperature": 24.5 + i,
+            "carrier": "DL",
+            "distance": 733,
+            "wind_speed": None,
+        }
         score = 0.12 + 0.06 * i
         label = score >= 0.5
         name = f"01920000-0000-7000-8000-{i:012d}"
@@ -355,7 +375,7 @@ def _store_package(ws: Workspace, model: str, version: int) -> str:
     return store_package(ws, package, {"model.onnx": f"version {version}".encode()})
 
 
-def _add(connection: Connection, table: Table, ws: Workspace, **values: Any) -> None:
+def _add(connection: Connection, table: Table, ws: Workspace, **values: Any) -> None:  # noqa: ANN401 - rows
     connection.execute(insert(table).values(project=ws.name, **values))
 
 

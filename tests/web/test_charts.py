@@ -1,5 +1,7 @@
 """Pictures: everything lies inside, limits and swaps are marked, and the words say what is drawn."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ def test_ticks_enclose_all_values_evenly(values: list[float]) -> None:
     assert 2 <= len(ticks) <= 6
     assert ticks[0] <= min(values)
     assert ticks[-1] >= max(values)
-    steps = [later - earlier for earlier, later in zip(ticks, ticks[1:], strict=False)]
+    steps = [later - earlier for earlier, later in pairwise(ticks)]
     assert max(steps) == pytest.approx(min(steps), rel=1e-4)
 
 

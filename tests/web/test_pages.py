@@ -34,16 +34,30 @@ def client(ws: Workspace) -> Iterator[Client]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A visitor who changes nothing in the middle of the loop, shared by all tests of this file."""
+    ws = make_project(tmp_path_factory.mktemp("loop"))
+    seed_loop(ws)
+    with open_client(ws) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A visitor of a project in which nothing has happened yet."""
+    with open_client(make_project(tmp_path_factory.mktemp("empty"))) as opened:
+        yield opened
+
+
 def text_of(html: str) -> str:
     """What a reader sees, spaces made even."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_shows_one_heading_and_a_title(ws: Workspace, client: Client, path: str) -> None:
-    seed_loop(ws)
-
-    answer = client.get(path, headers=HTML)
+def test_page_shows_one_heading_and_a_title(reader: Client, path: str) -> None:
+    answer = reader.get(path, headers=HTML)
 
     assert answer.status_code == 200, answer.text
     assert len(re.findall(r"<h1\b", answer.text)) == 1
@@ -65,8 +79,8 @@ def test_page_shows_one_heading_and_a_title(ws: Workspace, client: Client, path:
         ("/audit", "petla run"),
     ],
 )
-def test_empty_page_names_the_next_action(client: Client, path: str, says: str) -> None:
-    answer = client.get(path, headers=HTML)
+def test_empty_page_names_the_next_action(newcomer: Client, path: str, says: str) -> None:
+    answer = newcomer.get(path, headers=HTML)
 
     assert answer.status_code == 200
     assert says in text_of(answer.text)
@@ -88,13 +102,11 @@ def test_candidate_that_passed_names_the_command_to_deploy(ws: Workspace, client
     assert "petla deploy delay:3" in client.get("/").text
 
 
-def test_overview_shows_the_five_things(ws: Workspace, client: Client) -> None:
-    seed_loop(ws)
-
-    shown = text_of(client.get("/").text)
+def test_overview_shows_the_five_things(reader: Client) -> None:
+    shown = text_of(reader.get("/").text)
 
     for said in (
-        "delay:2 live since 5 h ago",
+        "delay:2 went live 5 h ago",
         "73,120 decisions",
         "0.702 accuracy",
         "window 14 · 5,000 labelled decisions of delay:2",
@@ -118,12 +130,20 @@ def test_overview_of_several_models_shows_each_in_its_place(tmp_path: Path) -> N
     assert "cancelled:2 begins" in page
 
 
-def test_approval_shows_its_evidence(ws: Workspace, client: Client) -> None:
-    seed_loop(ws)
+def test_approval_shows_its_evidence(reader: Client) -> None:
+    shown = text_of(reader.get("/approvals/1").text)
 
-    shown = text_of(client.get("/approvals/1").text)
-
-    for said in ("0.702", "0.745", "+0.043", "+0.031 to +0.055", "12,408", "4 of 4 gates passed", "80,431 rows", "Grant", "Refuse"):
+    for said in (
+        "0.702",
+        "0.745",
+        "+0.043",
+        "+0.031 to +0.055",
+        "12,408",
+        "4 of 4 gates passed",
+        "80,431 rows",
+        "Grant",
+        "Refuse",
+    ):
         assert said in shown, said
     assert QUESTION in shown
 
@@ -139,7 +159,9 @@ def test_granting_deploys_and_shows_who_and_why(ws: Workspace, client: Client) -
     assert "by Ada Lovelace" in shown
     assert "July looks right" in shown
     assert "Grant " not in shown
-    assert "delay:3 live since" in text_of(client.get("/").text)
+    overview = text_of(client.get("/").text)
+    assert "delay:3 went live" in overview
+    assert "delay:3 has no closed window yet" in overview
 
 
 def test_refusing_needs_a_reason_and_keeps_what_was_typed(ws: Workspace, client: Client) -> None:
@@ -153,7 +175,7 @@ def test_refusing_needs_a_reason_and_keeps_what_was_typed(ws: Workspace, client:
     assert 'aria-invalid="true"' in answer.text
     done = client.post("/approvals/1/refuse", data={"csrf_token": token, "reason": "holiday traffic"})
     assert "holiday traffic" in done.text
-    assert "delay:2 live" in text_of(client.get("/").text)
+    assert "delay:2 went live" in text_of(client.get("/").text)
 
 
 def test_second_answer_is_a_page_that_says_who_was_first(ws: Workspace, client: Client) -> None:
@@ -184,19 +206,27 @@ def test_incident_shows_playbook_and_is_closed_by_hand(ws: Workspace, client: Cl
     assert "feed mended" in client.get("/audit").text
 
 
-def test_certificate_of_a_version_is_complete(ws: Workspace, client: Client) -> None:
-    seed_loop(ws)
+def test_certificate_of_a_version_is_complete(reader: Client) -> None:
+    shown = text_of(reader.get("/models/delay/versions/1").text)
 
-    shown = text_of(client.get("/models/delay/versions/1").text)
-
-    for said in ("Ada Lovelace", "8f14e45fceea", "with changes that are not in Git", "b3f9b3f9b3f9", "scikit-learn",
-                 "largest difference 3.1e-07", "Ed25519", "learning_rate", "retired", "Python 3.11.7"):
+    for said in (
+        "Ada Lovelace",
+        "8f14e45fceea",
+        "with changes that are not in Git",
+        "b3f9b3f9b3f9",
+        "scikit-learn",
+        "largest difference 3.1e-07",
+        "Ed25519",
+        "learning_rate",
+        "retired",
+        "Python 3.11.7",
+    ):
         assert said in shown, said
 
 
 @pytest.mark.parametrize("path", ["/models/delai", "/models/delay/versions/9", "/approvals/9", "/incidents/9", "/x"])
-def test_what_does_not_exist_is_a_page_too(client: Client, path: str) -> None:
-    answer = client.get(path, headers=HTML)
+def test_what_does_not_exist_is_a_page_too(reader: Client, path: str) -> None:
+    answer = reader.get(path, headers=HTML)
 
     assert answer.status_code == 404
     assert "To the overview" in answer.text
@@ -214,11 +244,9 @@ def test_hostile_texts_are_shown_as_texts(ws: Workspace, client: Client) -> None
     assert not [page for page in pages if "<script>alert" in page or "<img src=x" in page]
 
 
-def test_fragment_leaves_head_and_scripts_out_and_is_not_sent_twice(ws: Workspace, client: Client) -> None:
-    seed_loop(ws)
-
-    fragment = client.get("/", headers={"x-petla-fragment": "1"})
-    again = client.get("/", headers={"x-petla-fragment": "1", "if-none-match": fragment.headers["etag"]})
+def test_fragment_leaves_head_and_scripts_out_and_is_not_sent_twice(reader: Client) -> None:
+    fragment = reader.get("/", headers={"x-petla-fragment": "1"})
+    again = reader.get("/", headers={"x-petla-fragment": "1", "if-none-match": fragment.headers["etag"]})
 
     assert "<script" not in fragment.text
     assert 'id="overview" data-live' in fragment.text
@@ -238,10 +266,9 @@ def test_theme_is_remembered_and_leads_back(client: Client, back: str, leads_to:
     assert 'data-theme="dark"' in client.get("/").text
 
 
-def test_page_links_to_nothing_that_is_not_there(ws: Workspace, client: Client) -> None:
-    seed_loop(ws)
-    links = {link for path in PAGES for link in re.findall(r'href="(/[^"]*)"', client.get(path).text)}
+def test_page_links_to_nothing_that_is_not_there(reader: Client) -> None:
+    links = {link for path in PAGES for link in re.findall(r'href="(/[^"]*)"', reader.get(path).text)}
 
     assert len(links) > 12
-    broken = {link: client.get(link).status_code for link in links if client.get(f"{BASE}{link}").status_code != 200}
+    broken = {link: reader.get(link).status_code for link in links if reader.get(f"{BASE}{link}").status_code != 200}
     assert not broken

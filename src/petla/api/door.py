@@ -175,5 +175,3 @@ def _is_loopback(host: str | None) -> bool:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-

@@ -79,9 +79,7 @@ def _describe_refusal(error: HTTPException) -> ProblemBody:
     status = HTTPStatus(error.status_code)
     extra = error.extra if isinstance(error.extra, list) else []
     faults = tuple(
-        Fault(str(each.get("key", "")), str(each.get("message", "")))
-        for each in extra
-        if isinstance(each, dict)
+        Fault(str(each.get("key", "")), str(each.get("message", ""))) for each in extra if isinstance(each, dict)
     )
     # Litestar repeats the phrase of the status where it has nothing to say.
     detail = "" if error.detail == status.phrase else error.detail

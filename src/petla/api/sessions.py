@@ -64,7 +64,7 @@ def running_address(ws: Workspace) -> str:
         ) from error
 
 
-def new_link(ws: Workspace, base_url: str, *, path: str = "/") -> str:
+def make_link(ws: Workspace, base_url: str, *, path: str = "/") -> str:
     """Make a link that opens a page once and starts a session for whoever follows it.
 
     Works from any process of the project's machine, whether the server runs or not.
@@ -103,7 +103,7 @@ def end_session(ws: Workspace, secret: str) -> None:
     _path(ws, "sessions", secret).unlink(missing_ok=True)
 
 
-def new_api_token(ws: Workspace, purpose: str) -> str:
+def make_api_token(ws: Workspace, purpose: str) -> str:
     """Make a token for `Authorization: Bearer`; it is shown once and stored as a hash."""
     return _issue(ws, "tokens", actor=ws.actor, purpose=purpose)
 
@@ -138,9 +138,7 @@ def csrf_token(secret: str) -> str:
     return hmac.new(secret.encode(), b"petla csrf", hashlib.sha256).hexdigest()
 
 
-def _issue(
-    ws: Workspace, kind: str, *, actor: str, life: timedelta | None = None, purpose: str = ""
-) -> str:
+def _issue(ws: Workspace, kind: str, *, actor: str, life: timedelta | None = None, purpose: str = "") -> str:
     now = ws.clock()
     prefix = _API_PREFIX if kind == "tokens" else ""
     secret = prefix + secrets.token_urlsafe(_SECRET_BYTES)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petla.cli.faults import NO
-from petla.cli.output import AsJson, leave, print_json, print_table, say
+from petla.cli.output import AsJson, leave, note, print_json, print_table, say
 from petla.cli.parts import workspace_of
 from petla.core.errors import InvalidError
 
@@ -139,6 +139,8 @@ def _print_run(done: "RunResult") -> None:
     say(f"run {done.run_id} of {done.model} is done: {len(done.steps)} steps, {cached} from the cache")
     if done.metrics:
         say(f"metrics: {_figures(done.metrics)}")
+    for warning in done.warnings:
+        note(f"warning: {warning}")
 
 
 def _pairs(words: list[str], option: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from petla.data.rules.finding import (
     show_share,
     show_values,
 )
-from petla.data.rules.numbers import check_codes, check_shift, list_codes, share_of
+from petla.data.rules.measurements import check_codes, check_shift, list_codes, share_of
 from petla.data.rules.units import check_unit
 
 __all__ = ["DataFinding", "check_profile"]

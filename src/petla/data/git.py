@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -21,6 +21,10 @@ _IDENTITY = {
     for role in ("AUTHOR", "COMMITTER")
     for key, value in (("NAME", "petla"), ("EMAIL", "petla@localhost"))
 }
+
+
+# where a repository is; who and which settings may come from the environment
+_OF_HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
 
 class GitState(msgspec.Struct, frozen=True):
@@ -38,11 +42,11 @@ def read_state(root: Path) -> GitState:
     Raises:
         UnavailableError: Git refuses to read the repository.
     """
-    try:
-        status = _git(root, "--no-optional-locks", "status", "--porcelain=v2", "--branch", "--", ".")
-    except _NoRepositoryError:
+    question = ("--no-optional-locks", "status", "--porcelain=v2", "--branch", "--", ".")
+    done = _run(root, question)
+    if _is_nowhere(done):
         return GitState("", False)
-    lines = status.splitlines()
+    lines = _read(done, root, question).splitlines()
     commit = next((line.split()[2] for line in lines if line.startswith("# branch.oid ")), "")
     is_dirty = any(not line.startswith("#") for line in lines)
     return GitState("" if commit == "(initial)" else commit, is_dirty)
@@ -54,14 +58,10 @@ def ensure_repository(root: Path) -> bool:
     Raises:
         UnavailableError: there is no Git, or the folder may not be written.
     """
-    try:
-        _git(root, "rev-parse", "--show-toplevel")
-    except _NoRepositoryError:
-        if shutil.which("git") is None:
-            raise UnavailableError("there is no git on this machine", hint="install Git") from None
-        _git(root, "init", "--quiet", "--initial-branch=main")
-        return True
-    return False
+    if not _is_nowhere(_run(root, ("rev-parse", "--show-toplevel"))):
+        return False
+    _git(root, "init", "--quiet", "--initial-branch=main")
+    return True
 
 
 def commit_on_branch(root: Path, branch: str, files: Mapping[str, bytes], *, message: str, parent: str) -> str:
@@ -82,22 +82,23 @@ def commit_on_branch(root: Path, branch: str, files: Mapping[str, bytes], *, mes
         UnavailableError: Git cannot do it.
     """
     reference = f"refs/heads/{branch}"
-    with contextlib.suppress(_RefusedError):
-        if _git(root, "symbolic-ref", "--quiet", "HEAD").strip() == reference:
-            raise ConflictError(f"branch {branch} is checked out", hint="check out another branch first")
+    head = _run(root, ("symbolic-ref", "--quiet", "HEAD"))
+    if head is not None and _text(head.stdout) == reference:
+        raise ConflictError(f"branch {branch} is checked out", hint="check out another branch first")
+    parent = _git(root, "rev-parse", "--verify", f"{parent}^{{commit}}") if parent else ""
     with _temporary_index(root) as index:
         if parent:
             _git(root, "read-tree", parent, extra=index)
         for path, content in files.items():
-            blob = _git(root, "hash-object", "-w", "--stdin", content=content).strip()
+            blob = _git(root, "hash-object", "-w", "--stdin", content=content)
             entry = f"100644,{blob},{_in_repository(root, path)}"
             _git(root, "update-index", "--add", "--cacheinfo", entry, extra=index)
-        tree = _git(root, "write-tree", extra=index).strip()
+        tree = _git(root, "write-tree", extra=index)
     tip = _find_commit(root, reference)
     if tip:
         return _same_or_conflict(root, branch, tip, tree=tree, parent=parent)
     ancestry = ["-p", parent] if parent else []
-    commit = _git(root, "commit-tree", tree, *ancestry, content=message.encode(), extra=_IDENTITY).strip()
+    commit = _git(root, "commit-tree", tree, *ancestry, content=message.encode(), extra=_IDENTITY)
     # NOTE: the zeros make Git refuse if somebody else has made the branch in the meantime.
     _git(root, "update-ref", "-m", f"petla: {message.splitlines()[0]}", reference, commit, "0" * len(commit))
     return commit
@@ -109,9 +110,9 @@ def export_tree(root: Path, commit: str, target: Path) -> None:
     Raises:
         UnavailableError: there is no such commit, or the target cannot be written; the target is whole or as it was.
     """
-    prefix = _git(root, "rev-parse", "--show-prefix").strip()
+    prefix = _git(root, "rev-parse", "--show-prefix")
     # NOTE: below the top, checkout-index writes only what the index has below that folder.
-    top = Path(_git(root, "rev-parse", "--show-toplevel").strip())
+    top = Path(_git(root, "rev-parse", "--show-toplevel"))
     with reported(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
@@ -128,14 +129,6 @@ def export_tree(root: Path, commit: str, target: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-class _RefusedError(UnavailableError):
-    """Git ended with a failure."""
-
-
-class _NoRepositoryError(_RefusedError):
-    """There is no repository here, or no Git."""
-
-
 def _same_or_conflict(root: Path, branch: str, tip: str, *, tree: str, parent: str) -> str:
     found = _git(root, "show", "--no-patch", "--format=%T %P", tip).split()
     if found != [tree, *([parent] if parent else [])]:
@@ -147,39 +140,56 @@ def _same_or_conflict(root: Path, branch: str, tip: str, *, tree: str, parent: s
 
 
 def _find_commit(root: Path, reference: str) -> str:
-    try:
-        return _git(root, "rev-parse", "--verify", "--quiet", reference).strip()
-    except _RefusedError:
-        return ""
+    done = _run(root, ("rev-parse", "--verify", "--quiet", reference))
+    return _text(done.stdout) if done is not None and done.returncode == 0 else ""
 
 
 def _in_repository(root: Path, path: str) -> str:
     pure = PurePosixPath(path)
     if pure.is_absolute() or ".." in pure.parts or not pure.parts:
         raise ValueError(f"a path relative to the project is needed: {path!r}")
-    return f"{_git(root, 'rev-parse', '--show-prefix').strip()}{pure}"
+    return f"{_git(root, 'rev-parse', '--show-prefix')}{pure}"
 
 
 @contextlib.contextmanager
 def _temporary_index(root: Path) -> Iterator[dict[str, str]]:
-    folder = Path(_git(root, "rev-parse", "--absolute-git-dir").strip())
+    folder = Path(_git(root, "rev-parse", "--absolute-git-dir"))
     with reported(folder), tempfile.TemporaryDirectory(dir=folder, prefix="petla-") as made:
         yield {"GIT_INDEX_FILE": str(Path(made) / "index")}
 
 
 def _git(root: Path, *arguments: str, content: bytes = b"", extra: Mapping[str, str] | None = None) -> str:
-    # A hook that calls us has set GIT_DIR and GIT_INDEX_FILE for its own ends; the folder alone says which repository
-    # is meant.
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+    return _read(_run(root, arguments, content, extra), root, arguments)
+
+
+def _run(
+    root: Path, arguments: Sequence[str], content: bytes = b"", extra: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes] | None:
+    """Run Git; None: there is no Git."""
+    # A hook that calls us has set GIT_DIR and GIT_INDEX_FILE for its own ends; here the folder says what is meant.
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(_OF_HOOKS)}
     environment |= {"LC_ALL": "C", **(extra or {})}
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=root, input=content, capture_output=True, check=False, env=environment
-        )
-    except FileNotFoundError as error:
-        raise _NoRepositoryError("there is no git on this machine", hint="install Git") from error
-    if done.returncode == 0:
-        return os.fsdecode(done.stdout)
-    said = os.fsdecode(done.stderr).strip()
-    kind = _NoRepositoryError if "not a git repository" in said else _RefusedError
-    raise kind(f"git {arguments[0]} in {root} failed: {said or done.returncode}", hint="correct it and try again")
+        return subprocess.run(command, cwd=root, input=content, capture_output=True, check=False, env=environment)
+    except FileNotFoundError:
+        return None
+
+
+def _read(done: subprocess.CompletedProcess[bytes] | None, root: Path, arguments: Sequence[str]) -> str:
+    if done is None:
+        raise UnavailableError("there is no git on this machine", hint="install Git")
+    if done.returncode != 0:
+        command = next(word for word in arguments if not word.startswith("-"))
+        said = _text(done.stderr) or f"exit status {done.returncode}"
+        raise UnavailableError(f"git {command} in {root} failed: {said}", hint="correct it and try again")
+    return _text(done.stdout)
+
+
+def _is_nowhere(done: subprocess.CompletedProcess[bytes] | None) -> bool:
+    """Whether Git found no repository, or there is no Git."""
+    return done is None or (done.returncode != 0 and b"not a git repository" in done.stderr)
+
+
+def _text(said: bytes) -> str:
+    return os.fsdecode(said).strip()

@@ -54,6 +54,8 @@ def train(ws: Workspace, model: str, request: RunRequest, progress: "Progress") 
         InvalidError: what the steps hand out cannot be packaged.
         UnavailableError: disk or database failed; the next call goes on from there.
     """
+    if request.only_step is not None:
+        raise ValueError(f"a run of {request.only_step!r} alone makes no model; call run_pipeline")
     _, table = ws.get_model(model)
     path = memory_path(ws.state, model, table, make_plan(ws, model, request).plan_key)
     known = _find_result(ws, model, recall(path))

@@ -6,7 +6,6 @@
 - A version whose package cannot be read is logged and not counted: shipping goes on.
 """
 
-import logging
 import math
 from collections import Counter as Tally
 from collections.abc import Sequence
@@ -19,17 +18,15 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from petla.core.clock import to_text
-from petla.core.errors import CorruptError, NotFoundError
 from petla.core.project import MonitorTable
+from petla.data.binning import count_numbers
 from petla.data.columns import ColumnProfile
 from petla.decisions.record import Decision
 from petla.decisions.shipper import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window
-from petla.monitoring.reference import Reference, ReferenceSource, open_references
+from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references
 from petla.monitoring.windows import Window
 from petla.storage.workspace import Workspace
-
-logger = logging.getLogger(__name__)
 
 
 def make_counter(ws: Workspace, references: ReferenceSource | None = None) -> Counter:
@@ -47,7 +44,7 @@ def make_counter(ws: Workspace, references: ReferenceSource | None = None) -> Co
 
         # sorting is stable, so decisions of one version stay in their order
         for (model, version), group in groupby(sorted(batch, key=key), key=key):
-            reference = _find(find_reference, model, version)
+            reference = find_readable(find_reference, model, version)
             if reference is not None:
                 table = ws.project.models.get(model)
                 size = (table.monitor if table else MonitorTable()).window_rows
@@ -69,16 +66,9 @@ def count_batch(reference: Reference, batch: Sequence[Decision]) -> dict[str, ND
 
 def count_column(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.int64]:
     """Return how many values fall into each bin of a column, laid out as `ColumnProfile.counts`."""
-    return _count_numbers(column, values) if column.kind.is_numeric else _count_texts(column, values)
-
-
-def _find(find_reference: ReferenceSource, model: str, version: int) -> Reference | None:
-    try:
-        return find_reference(model, version)
-    except (NotFoundError, CorruptError) as error:
-        details = {"model": model, "version": version, "error": str(error)}
-        logger.error("window.skipped", extra=details)  # noqa: TRY400 - the message says it all
-        return None
+    if column.kind.is_numeric:
+        return count_numbers(column.edges, _to_numbers(values))
+    return _count_texts(column, values)
 
 
 def _fill(connection: Connection, project: str, reference: Reference, batch: list[Decision], size: int) -> None:
@@ -130,15 +120,6 @@ def _add(window: Window, reference: Reference, part: list[Decision], size: int) 
 
 def _moment(at_ns: int) -> str:
     return to_text(datetime.fromtimestamp(at_ns / 1e9, UTC))
-
-
-def _count_numbers(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.int64]:
-    numbers = _to_numbers(values)
-    missing = np.isnan(numbers)
-    bins = np.searchsorted(np.asarray(column.edges, dtype=np.float64), numbers[~missing], side="right")
-    counts = np.bincount(bins, minlength=len(column.edges) + 2)
-    counts[-1] = np.count_nonzero(missing)
-    return counts.astype(np.int64, copy=False)
 
 
 def _to_numbers(values: Sequence[object]) -> NDArray[np.float64]:

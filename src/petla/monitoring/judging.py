@@ -19,7 +19,7 @@ from petla.monitoring import records
 from petla.monitoring.drift import measure_drift
 from petla.monitoring.finding import Finding
 from petla.monitoring.quality import BASE_RATE, is_worse, measure_quality
-from petla.monitoring.reference import Reference, ReferenceSource, open_references
+from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references
 from petla.monitoring.windows import QualityWindow, Window
 from petla.storage.database import reading, writing
 from petla.storage.workspace import Workspace
@@ -37,8 +37,11 @@ def judge_drift(ws: Workspace, references: ReferenceSource | None = None) -> tup
     find_reference = references or open_references(ws)
     found: list[Finding] = []
     for window in _list_unjudged(ws):
+        reference = find_readable(find_reference, window.model, window.version)
+        if reference is None:
+            continue
         table = ws.project.models[window.model].monitor
-        findings = list(_judge_window(window, find_reference(window.model, window.version), table, ws))
+        findings = list(_judge_window(window, reference, table, ws))
         with writing(ws.engine) as connection:
             if records.newest_judged(connection, ws.name, window.model, window.version, "drift") < window.number:
                 judged = _with_patience(connection, ws.name, findings, table.patience)
@@ -76,8 +79,10 @@ def judge_quality(
                 # feedback rows are numbered one by one: so many more at least, whichever version they are about
                 waits[model, version] = newest + lacking
                 break
-            signature = find_reference(model, version).signature
-            window = _make_quality(model, version, (last.number if last else 0) + 1, signature, rows)
+            reference = find_readable(find_reference, model, version)
+            if reference is None:
+                break
+            window = _make_quality(model, version, (last.number if last else 0) + 1, reference.signature, rows)
             found += _close_quality(ws, window)
     return tuple(found)
 

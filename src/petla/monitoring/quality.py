@@ -24,7 +24,7 @@ def measure_quality(signature: Signature, rows: Sequence[Labelled]) -> dict[str,
         value = measure_decisions(metric, signature, truths=truths, labels=labels, scores=scores)
         if value is not None:
             metrics[metric] = value
-    return metrics | {BASE_RATE: _base_rate(signature, truths)}
+    return metrics | {BASE_RATE: _mean_truth(signature, truths)}
 
 
 def is_worse(metric: str, value: float, limit: float) -> bool:
@@ -37,7 +37,7 @@ def is_worse(metric: str, value: float, limit: float) -> bool:
     return value > limit if metric in LOWER_IS_BETTER else value < limit
 
 
-def _base_rate(signature: Signature, truths: Sequence[object]) -> float:
+def _mean_truth(signature: Signature, truths: Sequence[object]) -> float:
     if signature.task == "regression":
         return sum(float(truth) for truth in truths if isinstance(truth, int | float)) / len(truths)
     if signature.task == "binary":

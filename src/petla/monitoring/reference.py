@@ -1,15 +1,19 @@
 """The reference: how the features and the score of a model version were distributed when it was made."""
 
+import logging
 from collections.abc import Callable
 from functools import cached_property
 
 import msgspec
 
+from petla.core.errors import CorruptError, NotFoundError
 from petla.data.columns import ColumnProfile, Profile
 from petla.models.package import load_package
 from petla.models.registry import get_version
 from petla.models.signature import Signature
 from petla.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 SCORE = "score"
 
@@ -59,3 +63,16 @@ def open_references(ws: Workspace) -> ReferenceSource:
         return known[model, version]
 
     return find
+
+
+def find_readable(references: ReferenceSource, model: str, version: int) -> Reference | None:
+    """Return a version's reference; None, and a line in the log, if its package is gone or damaged.
+
+    One broken package must not keep the decisions and the verdicts of all other versions waiting.
+    """
+    try:
+        return references(model, version)
+    except (NotFoundError, CorruptError) as error:
+        details = {"model": model, "version": version, "error": str(error)}
+        logger.error("window.skipped", extra=details)  # noqa: TRY400 - the message says it all
+        return None

@@ -62,6 +62,11 @@ class Supervisor:
         host, port, *_ = self._socket.getsockname()
         return Server(host=host, port=port, pid=os.getpid(), workers=self._n_workers)
 
+    @property
+    def statuses(self) -> list[int | None]:
+        """The exit status of each worker; None while it runs."""
+        return [worker.status for worker in self._workers]
+
     def start(self) -> None:
         """Open the socket and start the workers; returns at once.
 
@@ -116,7 +121,7 @@ class Supervisor:
     def _command(self, worker: str) -> list[str]:
         return [
             *(sys.executable, "-m", "petla.serving.worker"),
-            *("--state", str(self._state), "--worker", worker),
+            *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
             *("--body-limit", str(self._table.body_limit_bytes), "--durability", self._table.durability),
         ]
 
@@ -140,8 +145,12 @@ class _Worker:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        return self._process.poll()
+
     def restart_if_dead(self) -> None:
-        status = self._process.poll()
+        status = self.status
         if status is None:
             return
         now = time.monotonic()

@@ -57,6 +57,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--state", type=Path, required=True, help="the state folder")
     parser.add_argument("--worker", required=True, help="its name among the workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
+    parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
     parser.add_argument("--body-limit", type=int, default=8 << 20, help="largest request body, bytes")
     parser.add_argument("--durability", choices=("process", "power"), default="process")
     return parser.parse_args(arguments)
@@ -72,13 +73,13 @@ async def _run(options: argparse.Namespace) -> int:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLD)
-        return await _serve(app, follower, options.fd)
+        return await _serve(app, follower, options)
     finally:
         follower.close()
         recorder.close()
 
 
-async def _serve(app: App, follower: Follower, descriptor: int) -> int:
+async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> int:
     config = uvicorn.Config(
         app,
         http=JoiningProtocol,
@@ -93,13 +94,13 @@ async def _serve(app: App, follower: Follower, descriptor: int) -> int:
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = uvicorn.Server(config)
-    beside = [asyncio.create_task(work) for work in (follower.follow(), _watch_parent(os.getppid()))]
+    beside = [asyncio.create_task(work) for work in (follower.follow(), _watch_parent(options.parent))]
     for task in beside:
         # A worker whose follower failed, or whose supervisor died, is of no use.
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    await server.serve(sockets=[socket.socket(fileno=descriptor)])
+    await server.serve(sockets=[socket.socket(fileno=options.fd)])
     for task in beside:
         task.cancel()
     ended = await asyncio.gather(*beside, return_exceptions=True)

@@ -10,16 +10,8 @@ from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import explain_cause, find_moment, make_moment, make_verdict, metric_name
 from petla.web.charts import draw_interval
-from petla.web.contexts import (
-    ApprovalLine,
-    ApprovalPage,
-    ApprovalsPage,
-    Badge,
-    Contest,
-    Figure,
-    MetricLine,
-    Row,
-)
+from petla.web.contexts import ApprovalLine, ApprovalPage, ApprovalsPage, Contest, MetricLine
+from petla.web.pieces import Badge, Figure, Row
 
 _TONES: dict[ApprovalState, str] = {
     ApprovalState.WAITING: "warm",
@@ -131,9 +123,7 @@ def _make_contest(
         champion=Figure(figures.metric(given["champion"]), unit, note, _href_of(champion)),
         gain=figures.signed(given["difference"]),
         is_better=given["difference"] > 0,
-        interval=draw_interval(
-            low=given["low"], high=given["high"], middle=given["difference"], margin=margin
-        ),
+        interval=draw_interval(low=given["low"], high=given["high"], middle=given["difference"], margin=margin),
         interval_text=f"{confidence} interval of the gain, paired bootstrap: {interval}",
         margin_text=f"margin {figures.signed(-margin)}" if margin else "",
     )

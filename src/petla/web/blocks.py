@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from petla.core.clock import from_text
+from petla.core.errors import PetlaError
 from petla.core.project import LOWER_IS_BETTER, ModelTable
 from petla.gates.verdict import Check, Verdict
 from petla.models.states import State
@@ -20,7 +21,7 @@ from petla.monitoring.windows import QualityWindow, Window
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.charts import Point, draw_line, draw_spark
-from petla.web.contexts import (
+from petla.web.pieces import (
     Badge,
     Bar,
     CheckLine,
@@ -80,6 +81,12 @@ def explain_cause(cause: str) -> str:
     return "a person" if cause == "person" else cause.replace(":", " ")
 
 
+def explain(error: PetlaError) -> str:
+    """Return what was wrong with an input and what to do about it, as a sentence beside the input."""
+    text = f"{error.message}: {error.hint}" if error.hint else error.message
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def split_title(title: str) -> tuple[str, str]:
     """Return what happened, and the figures that follow it.
 
@@ -124,7 +131,7 @@ def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None)
     windows = [window for window in list_quality(ws, model, limit=_WINDOWS_READ) if metric in window.metrics]
     windows = sorted(windows, key=_by_time)[-WINDOWS_SHOWN:]
     rows = table.monitor.window_rows
-    empty = f"The first window closes after {figures.count(rows)} decisions whose truth is known; it comes in by POST /feedback."
+    empty = f"The first window closes after {figures.count(rows)} decisions whose truth came in by POST /feedback."
     if not windows:
         return Quality(figure=None, chart=None, rows=(), empty=empty)
 
@@ -136,7 +143,7 @@ def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None)
     now = ws.clock()
     shown = tuple(_make_quality_row(window, point, now) for window, point in zip(windows, points, strict=True))
     newest = max(range(len(windows)), key=lambda i: (windows[i].version == live, i))
-    figure = _make_quality_figure(windows[newest], points[newest], table)
+    figure = _make_quality_figure(windows[newest], points[newest], table, live)
     return Quality(figure=figure, chart=chart, rows=shown[::-1], empty="")
 
 
@@ -145,7 +152,8 @@ def make_drift(ws: Workspace, model: str, version: int | None, *, shown: int | N
     table = None if version is None else make_drift_table(ws, model, version)
     size = ws.get_model(model)[1].monitor.window_rows
     if table is None or table.window is None:
-        empty = f"The first window closes after {figures.count(size)} decisions; they come in by POST /predict/{model}."
+        whose = model if version is None else f"{model}:{version}"
+        empty = f"The first window of {whose} closes after {figures.count(size)} decisions by POST /predict/{model}."
         return Drift(window="", bars=(), others=0, n_over=0, limit="", empty=empty)
     watched = [feature for feature in table.features if feature.state != "not watched"]
     bars = tuple(_make_bar(feature, _reach(watched)) for feature in watched[:shown])
@@ -213,10 +221,14 @@ def _make_quality_row(window: QualityWindow, point: Point, now: datetime) -> Qua
     )
 
 
-def _make_quality_figure(window: QualityWindow, point: Point, table: ModelTable) -> Figure:
+def _make_quality_figure(window: QualityWindow, point: Point, table: ModelTable, live: int | None) -> Figure:
     note = f"window {window.number} · {figures.count(window.rows)} labelled decisions of {point.group}"
+    is_live = window.version == live
+    if not is_live and live is not None:
+        note += f"; {window.model}:{live} has no closed window yet"
     unit = metric_name(table.quality_metric)
-    return Figure(figures.metric(point.value), unit, note, f"/models/{window.model}#quality", point.is_bad)
+    href = f"/models/{window.model}#quality"
+    return Figure(figures.metric(point.value), unit, note, href, point.is_bad and is_live)
 
 
 def _reach(features: Sequence[FeatureDrift]) -> float:

@@ -16,6 +16,8 @@ _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _INTERVALS = 4
 # room above and below the data, as a share of its range
 _PADDING = 0.05
+# values nearer to each other than this, or this share of them, are drawn as equal
+_FLAT = 1e-4
 # room that the name at a boundary needs, and the place from which it stands to the left, per cent
 _NAME_ROOM = 25.0
 _NAME_TURNS = 70.0
@@ -187,7 +189,11 @@ def nice_ticks(values: Sequence[float]) -> list[float]:
         [0.65, 0.7, 0.75, 0.8]
     """
     low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    span = high - low
+    if span < max(_FLAT, _FLAT * size):
+        span = max(0.1 * size, 0.1)
+        low, high = low - span / 2, high + span / 2
     low, high = low - _PADDING * span, high + _PADDING * span
     raw = (high - low) / _INTERVALS
     power = 10.0 ** math.floor(math.log10(raw))

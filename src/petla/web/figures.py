@@ -23,8 +23,8 @@ def metric(value: float) -> str:
     """Write a figure of a metric: three decimals, fewer where it is large.
 
     Example:
-        >>> metric(0.70249), metric(1234.5), metric(-0.04)
-        ('0.702', '1,234', '−0.040')
+        >>> metric(0.70249), metric(1234.5), metric(-0.04) == f"{MINUS}0.040"
+        ('0.702', '1,234', True)
     """
     decimals = max(0, _SIGNIFICANT - max(0, len(str(int(abs(value)))) - 1))
     return f"{value:,.{decimals}f}".replace("-", MINUS)
@@ -34,8 +34,8 @@ def signed(value: float) -> str:
     """Write a difference with its sign.
 
     Example:
-        >>> signed(0.043), signed(-0.012)
-        ('+0.043', '−0.012')
+        >>> signed(0.043), signed(-0.012) == f"{MINUS}0.012"
+        ('+0.043', True)
     """
     return metric(value) if value < 0 else f"+{metric(value)}"
 

@@ -8,15 +8,8 @@ from petla.loop.states import Retraining
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import find_moment, make_moment, metric_name, split_title
-from petla.web.contexts import (
-    AlarmLine,
-    Badge,
-    IncidentLine,
-    IncidentPage,
-    IncidentsPage,
-    Row,
-    Step,
-)
+from petla.web.contexts import AlarmLine, IncidentLine, IncidentPage, IncidentsPage, Step
+from petla.web.pieces import Badge, Row
 
 _TONES: dict[IncidentState, str] = {
     IncidentState.OPEN: "bad",

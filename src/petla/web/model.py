@@ -8,8 +8,9 @@ from petla.models.states import State
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import explain_cause, make_moment, make_verdict, metric_name, state_badge, verdict_badge
-from petla.web.contexts import CertificateBlock, ModelPage, Row, VersionLine
+from petla.web.contexts import CertificateBlock, ModelPage, VersionLine
 from petla.web.overview import make_card
+from petla.web.pieces import Row
 
 
 def make_model(ws: Workspace, model: str, version: int | None = None) -> ModelPage:
@@ -89,7 +90,10 @@ def _list_sources(certificate: Certificate) -> tuple[Row, ...]:
     commit = figures.digest(certificate.commit)
     code = Row("Commit", commit, dirty, is_code=True) if commit else Row("Commit", "none", "not in Git")
     data = [Row(f"Data {name}", figures.digest(digest), is_code=True) for name, digest in certificate.data.items()]
-    rows = Row("Rows", f"{figures.count(certificate.training_rows)} to train, {figures.count(certificate.holdout_rows)} held out")
+    rows = Row(
+        "Rows",
+        f"{figures.count(certificate.training_rows)} to train, {figures.count(certificate.holdout_rows)} held out",
+    )
     parameters = [Row(name, str(value), "parameter", is_code=True) for name, value in certificate.parameters.items()]
     return (code, *data, rows, *parameters)
 

@@ -1,4 +1,4 @@
-"""The overview: each model with its live version, traffic, quality, drift and incidents, and what waits for a person."""
+"""The overview: each model with live version, traffic, quality, drift and incidents, and what waits for a person."""
 
 from petla.core.project import ModelTable
 from petla.deployments.deploy import Deployment, find_deployment
@@ -13,7 +13,8 @@ from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import find_moment, make_drift, make_quality, make_traffic, split_title
 from petla.web.charts import STOPS, draw_loop
-from petla.web.contexts import Badge, Figure, ModelCard, Note, OverviewPage
+from petla.web.contexts import ModelCard, Note, OverviewPage
+from petla.web.pieces import Badge, Figure
 
 _BARS_SHOWN = 5
 _STOP_OF = {name: i for i, name in enumerate(STOPS)}
@@ -64,7 +65,7 @@ def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None =
         quality=make_quality(ws, name, table, deployed.live if deployed else None),
         drift=make_drift(ws, name, deployed.live if deployed else None, shown=bars),
         traffic=make_traffic(ws, name),
-        incidents=_make_incidents(name, unresolved),
+        incidents=_make_incidents(unresolved),
         next_action=action,
         next_command=command,
     )
@@ -72,7 +73,9 @@ def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None =
 
 def _make_headline(n_live: int, n_waiting: int, n_unresolved: int) -> str:
     if n_waiting:
-        return "A challenger waits for your answer" if n_waiting == 1 else f"{n_waiting} challengers wait for your answer"
+        return (
+            "A challenger waits for your answer" if n_waiting == 1 else f"{n_waiting} challengers wait for your answer"
+        )
     if n_unresolved:
         return "One incident needs a look" if n_unresolved == 1 else f"{n_unresolved} incidents need a look"
     return "All quiet" if n_live else "Nothing is live yet"
@@ -97,7 +100,7 @@ def _make_badge(deployed: Deployment | None, unresolved: list[Incident]) -> Badg
     return Badge("incident", "bad") if unresolved else Badge("healthy", "good")
 
 
-def _make_incidents(name: str, unresolved: list[Incident]) -> Figure:
+def _make_incidents(unresolved: list[Incident]) -> Figure:
     href = f"/incidents/{unresolved[0].id}" if unresolved else "/incidents"
     newest = split_title(unresolved[0].title)[0] if unresolved else "none is open"
     unit = "incident" if len(unresolved) == 1 else "incidents"
@@ -110,7 +113,10 @@ def _find_next(ws: Workspace, name: str) -> tuple[str, str]:
     if ready is not None:
         return f"{name}:{ready.version} passed its gates and can go live.", f"petla deploy {name}:{ready.version}"
     if versions:
-        return "No version passed its gates yet. Look at the verdicts, change something, run again.", f"petla run --model {name}"
+        return (
+            "No version passed its gates yet. Look at the verdicts, change something, run again.",
+            f"petla run --model {name}",
+        )
     return "No model yet.", "petla run"
 
 

@@ -18,6 +18,7 @@ from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
 from petla.web.approval import make_approval, make_approvals
+from petla.web.blocks import explain
 from petla.web.incident import make_incident, make_incidents
 from petla.web.model import make_model
 from petla.web.overview import make_overview
@@ -97,7 +98,9 @@ def make_error_page(ws: Workspace) -> Callable[[HTTPStatus, Problem, str], str]:
             status=status,
             title="This page needs a link" if is_signed_out else status.phrase.capitalize(),
             message="Nobody is signed in here, or the session has ended." if is_signed_out else problem.message,
-            hint="In the project's folder, type this and open the link that it prints:" if is_signed_out else problem.hint,
+            hint="In the project's folder, type this and open the link that it prints:"
+            if is_signed_out
+            else problem.hint,
             command="petla link" if is_signed_out else "",
         )
         layout = contexts.Layout(
@@ -145,23 +148,19 @@ def show_approval(ws: Here, request: Visitor, approval: FromPath[int]) -> Page:
 
 
 @post("/approvals/{approval:int}/grant", sync_to_thread=True)
-def grant_approval(
-    ws: Here, request: Visitor, approval: FromPath[int], data: URLEncodedBody[ReasonForm]
-) -> Page:
+def grant_approval(ws: Here, request: Visitor, approval: FromPath[int], data: URLEncodedBody[ReasonForm]) -> Page:
     """Take a yes."""
     grant(ws, approval, actor=request.user, reason=data.reason.strip())
     return _go(f"/approvals/{approval}")
 
 
 @post("/approvals/{approval:int}/refuse", sync_to_thread=True)
-def refuse_approval(
-    ws: Here, request: Visitor, approval: FromPath[int], data: URLEncodedBody[ReasonForm]
-) -> Page:
+def refuse_approval(ws: Here, request: Visitor, approval: FromPath[int], data: URLEncodedBody[ReasonForm]) -> Page:
     """Take a no, which needs a reason."""
     try:
         refuse(ws, approval, actor=request.user, reason=data.reason.strip())
     except InvalidError as error:
-        page = make_approval(ws, approval, fault=str(error.message), typed=data.reason)
+        page = make_approval(ws, approval, fault=explain(error), typed=data.reason)
         return _answer(ws, request, "approval.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
     return _go(f"/approvals/{approval}")
 
@@ -186,14 +185,12 @@ def acknowledge_incident(ws: Here, request: Visitor, incident: FromPath[int]) ->
 
 
 @post("/incidents/{incident:int}/resolve", sync_to_thread=True)
-def resolve_incident(
-    ws: Here, request: Visitor, incident: FromPath[int], data: URLEncodedBody[ReasonForm]
-) -> Page:
+def resolve_incident(ws: Here, request: Visitor, incident: FromPath[int], data: URLEncodedBody[ReasonForm]) -> Page:
     """Close it with what came of it."""
     try:
         resolve(ws, incident, data.reason.strip(), actor=request.user)
     except InvalidError as error:
-        page = make_incident(ws, incident, fault=str(error.message), typed=data.reason)
+        page = make_incident(ws, incident, fault=explain(error), typed=data.reason)
         return _answer(ws, request, "incident.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
     return _go(f"/incidents/{incident}")
 

@@ -10,7 +10,8 @@ from petla.storage.ledger import Entry
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import make_moment
-from petla.web.contexts import AuditLine, AuditPage, DecisionLine, DecisionsPage, Row
+from petla.web.contexts import AuditLine, AuditPage, DecisionLine, DecisionsPage
+from petla.web.pieces import Row
 
 _ENTRIES_SHOWN = 100
 _DECISIONS_SHOWN = 50

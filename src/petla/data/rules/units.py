@@ -31,6 +31,8 @@ _TAIL_ROWS = 30
 _SMIRNOV = 1.63
 # an offset smaller than this part of the spread is lost in it: the numbers are too large for temperatures
 _OFFSET_MATTERS = 0.25
+# the middle eight tenths of a normal distribution are 2.563 standard deviations wide
+_SD_PER_WIDTH = 2.563
 
 
 class _Conversion(msgspec.Struct, frozen=True):
@@ -39,6 +41,11 @@ class _Conversion(msgspec.Struct, frozen=True):
     name: str
     factor: float
     offset: float = 0.0
+
+    @property
+    def is_temperature(self) -> bool:
+        """Whether it moves and stretches at once."""
+        return self.offset != 0 and self.factor != 1
 
 
 # Those whose factor is too small for `scale_factor` to notice, or to notice in few rows.
@@ -74,8 +81,8 @@ def check_unit(fresh: ColumnProfile, reference: ColumnProfile, limits: CheckTabl
     if conversion is not None:
         message = f"column {fresh.name!r} looks converted, as from {conversion.name}"
         return _finding(fresh, reference, message, is_sure=True)
-    # half the way there
-    if size > largest / 2 + 4 / math.sqrt(n_rows):
+    # worth a look: a temperature in another season and another unit gets here
+    if size > 0.4 * largest + 4 / math.sqrt(n_rows):
         message = f"column {fresh.name!r} is spread about {_show_factor(factor)} than before"
         return _finding(fresh, reference, message, is_sure=False)
     return None
@@ -150,30 +157,49 @@ def _above_minimum(column: ColumnProfile) -> float | None:
 
 
 def _find_conversion(fresh: ColumnProfile, reference: ColumnProfile) -> _Conversion | None:
-    """Return the conversion that makes the reference look like the fresh data, if nothing else does.
-
-    A temperature need not fit exactly, since fresh data are never quite like the former, and hardly anything else moves
-    and shrinks like that. Everything that grows is multiplied, so a mere factor has to fit as exactly as chance allows.
-    """
+    """Return the conversion that makes the reference look like the fresh data, where it does not as it stands."""
     n_fresh, n_reference = count_present(fresh), count_present(reference)
     noise = _SMIRNOV * math.sqrt(1 / n_fresh + 1 / n_reference)
     quantiles, former = np.array(fresh.quantiles), np.array(reference.quantiles)
     apart = _distance(quantiles, former)
-    if apart < 0.15 + 2 * noise:
+    if apart < 0.15 + 2 * noise or min(_span(fresh, 2, 18), _span(reference, 2, 18)) <= 0:
         return None
-    spread = next(iter(_list_ratios(fresh, reference, ((2, 18),))), 0.0)
-    if spread <= 0:
-        return None
-    chance_of_spread = 2 / math.sqrt(min(n_fresh, n_reference))
     for c in _CONVERSIONS:
         if 0 < abs(c.offset) < _OFFSET_MATTERS * _span(fresh, 2, 18):
             continue
-        spread_room, shape_room = (0.15, 0.1 * apart**2) if c.offset else (0.05, 0.01)
-        is_likely = abs(math.log(spread / c.factor)) <= spread_room + chance_of_spread
-        distance = _distance(quantiles, former * c.factor + c.offset)
-        if is_likely and distance <= min(0.01 + shape_room + noise, apart / 3):
+        converted = former * c.factor + c.offset
+        if _is_same(quantiles, converted, apart, noise) or (
+            c.is_temperature and _is_near(quantiles, converted, former, noise)
+        ):
             return c
     return None
+
+
+def _is_same(fresh: NDArray[np.float64], converted: NDArray[np.float64], apart: float, noise: float) -> bool:
+    """Whether the fresh data are the converted ones but for chance: everything that grows is multiplied, too."""
+    # noise is a little less than the standard error of a spread's logarithm
+    is_likely = abs(math.log(_width(fresh) / _width(converted))) <= 0.05 + noise
+    return is_likely and _distance(fresh, converted) <= min(0.02 + noise, apart / 3)
+
+
+def _is_near(
+    fresh: NDArray[np.float64], converted: NDArray[np.float64], former: NDArray[np.float64], noise: float
+) -> bool:
+    """Whether the fresh data are the converted ones but for the weather; hardly anything else moves and shrinks like that.
+
+    Seen in New York: from one month to the next a spread changes by 20% and a median by one and a half deviations.
+    """
+    if abs(math.log(_width(fresh) / _width(converted))) > 0.2 + noise:
+        return False
+    moved = abs(fresh[10] - converted[10]) / _width(converted) * _SD_PER_WIDTH
+    moved_as_it_stands = abs(fresh[10] - former[10]) / _width(former) * _SD_PER_WIDTH
+    aligned = converted - converted[10] + fresh[10]
+    return bool(moved <= 1.5 and moved_as_it_stands > moved + 1.5) and _distance(fresh, aligned) <= 0.1 + noise
+
+
+def _width(quantiles: NDArray[np.float64]) -> float:
+    """The range of the middle eight tenths."""
+    return float(quantiles[18] - quantiles[2])
 
 
 def _distance(fresh: NDArray[np.float64], former: NDArray[np.float64]) -> float:

@@ -12,19 +12,28 @@
   const remember = (region) => seen.set(region.id, region.innerHTML);
   document.querySelectorAll("[data-live]").forEach(remember);
 
-  // Whoever is typing, or has a control of a region in focus, is not disturbed.
-  const is_in_use = (region) => region.contains(document.activeElement);
+  // Whoever has typed something, or has a control of a region in focus, is not disturbed.
+  const is_in_use = (region) =>
+    region.contains(document.activeElement) ||
+    [...region.querySelectorAll("textarea")].some((each) => each.value !== each.defaultValue);
 
+  // Returns whether everything found its place; else the same answer is wanted again.
   function put(html) {
+    let is_complete = true;
     const fresh = new DOMParser().parseFromString(html, "text/html");
     for (const region of document.querySelectorAll("[data-live]")) {
       const next = fresh.getElementById(region.id);
-      if (next === null || is_in_use(region) || seen.get(region.id) === next.innerHTML) continue;
+      if (next === null || seen.get(region.id) === next.innerHTML) continue;
+      if (is_in_use(region)) {
+        is_complete = false;
+        continue;
+      }
       seen.set(region.id, next.innerHTML);
       const open = [...region.querySelectorAll("details[open]")].map((each) => each.id);
       region.replaceChildren(...next.childNodes);
       open.forEach((id) => id && document.getElementById(id)?.setAttribute("open", ""));
     }
+    return is_complete;
   }
 
   async function refresh() {
@@ -34,8 +43,8 @@
       const answer = await fetch(location.href, { headers, cache: "no-store" });
       if (answer.status === 401) return location.reload();
       if (answer.ok) {
-        put(await answer.text());
-        tag = answer.headers.get("ETag") ?? "";
+        const is_complete = put(await answer.text());
+        tag = (is_complete && answer.headers.get("ETag")) || "";
       }
       wait_ms = every_ms;
       notice.hidden = true;

@@ -1,0 +1,151 @@
+"""Swap and rollback of a real server under load, and versions that it cannot serve."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petla.core.errors import UnavailableError
+from petla.core.settings import Settings
+from petla.decisions.log import count_decisions, count_known
+from petla.decisions.shipper import ship
+from petla.deployments.deploy import deploy, find_deployment, rollback
+from petla.deployments.server import list_acknowledgements
+from petla.storage.workspace import Workspace
+from tests.deployments.tiny import MODEL, add_version, open_shop, states_of
+from tests.serving.client import Load, ask, predict, running, wait_until
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workspace:
+    ws = open_shop(tmp_path)
+    add_version(ws)
+    add_version(ws, -3.0)
+    return ws
+
+
+@pytest.fixture
+def port(shop: Workspace) -> Iterator[int]:
+    deploy(shop, MODEL, 1, actor="ada")
+    with running(shop) as supervisor:
+        yield supervisor.server.port
+
+
+def test_swap_and_rollback_under_load_fail_no_request(shop: Workspace, port: int) -> None:
+    with Load(port) as load:
+        load.wait_for(50)
+        swapped = deploy(shop, MODEL, 2, actor="ada")
+        load.wait_for(50)
+        for _ in range(10):
+            rolled = rollback(shop, MODEL, actor="ada", reason="back and forth")
+            load.wait_for(20)
+    ship(shop)
+
+    assert load.failures == []
+    assert swapped.took_ms is not None
+    assert rolled.took_ms is not None
+    assert rolled.took_ms < 1_000
+    assert set(Counter(answer["version"] for answer in load.answers)) == {1, 2}
+    assert count_known(shop, [answer["id"] for answer in load.answers]) == len(load.answers) == count_decisions(shop)
+
+
+def test_answers_come_from_the_new_version_once_it_is_acknowledged(shop: Workspace, port: int) -> None:
+    before = predict(port).content
+
+    done = deploy(shop, MODEL, 2, actor="ada")
+
+    after = predict(port).content
+    assert (before["version"], after["version"]) == (1, 2)
+    assert before["probability"] < after["probability"]
+    assert done.workers == 1
+    (said,) = list_acknowledgements(shop.state)
+    assert (said.serving, said.seen, said.error) == (2, 2, "")
+
+
+def test_version_with_other_answers_than_it_was_packaged_with_is_taken_back(shop: Workspace, port: int) -> None:
+    strange = add_version(shop, -3.0, golden_shift=-0.1)
+
+    with Load(port, n_threads=2) as load:
+        load.wait_for(10)
+        with pytest.raises(UnavailableError, match=r"fraud:3 was not deployed: worker 0: .*golden"):
+            deploy(shop, MODEL, strange, actor="ada")
+        load.wait_for(10)
+
+    assert load.failures == []
+    assert {answer["version"] for answer in load.answers} == {1}
+    assert states_of(shop) == {1: "production", 2: "testing", 3: "retired"}
+    found = find_deployment(shop, MODEL)
+    assert found is not None
+    assert (found.live, found.standby) == (1, None)
+
+
+def test_deployment_after_one_that_failed_is_taken_up(shop: Workspace, port: int) -> None:
+    strange = add_version(shop, -3.0, golden_shift=-0.1)
+    with pytest.raises(UnavailableError):
+        deploy(shop, MODEL, strange, actor="ada")
+
+    deploy(shop, MODEL, 2, actor="ada")
+
+    assert predict(port).content["version"] == 2
+
+
+def test_every_worker_follows(shop: Workspace) -> None:
+    deploy(shop, MODEL, 1, actor="ada")
+    pair = Workspace(shop.root, shop.project, Settings(actor="ada", workers=2))
+    with running(pair) as supervisor, Load(supervisor.server.port, n_threads=6) as load:
+        load.wait_for(30)
+        done = deploy(pair, MODEL, 2, actor="ada")
+        load.wait_for(30)
+
+    assert done.workers == 2
+    assert load.failures == []
+    assert ship(pair).decisions == len(load.answers)
+
+
+def test_server_without_a_deployment_says_so_and_takes_up_the_first(shop: Workspace) -> None:
+    with running(shop) as supervisor:
+        port = supervisor.server.port
+        unready = ask(port, "/readyz", method="GET")
+        missing = predict(port)
+        deploy(shop, MODEL, 1, actor="ada")
+        served = predict(port)
+
+    assert (unready.status, unready.error["code"]) == (503, "unavailable")
+    assert (missing.status, served.status) == (404, 200)
+
+
+def test_server_starts_without_a_model_that_is_damaged_and_says_why(shop: Workspace) -> None:
+    deploy(shop, MODEL, 1, actor="ada")
+    model = max((shop.state / "objects").glob("??/*"), key=lambda path: path.stat().st_size)
+    for path in (shop.state / "objects").glob("??/*"):
+        path.chmod(0o644)
+        path.write_bytes(path.read_bytes() + b"?")
+    assert model.is_file()
+
+    with running(shop) as supervisor:
+        reply = predict(supervisor.server.port)
+        unready = ask(supervisor.server.port, "/readyz", method="GET")
+
+    assert (reply.status, unready.status) == (503, 503)
+    assert "is damaged" in reply.error["message"]
+
+
+def test_restarted_server_serves_the_last_snapshot(shop: Workspace, port: int) -> None:
+    deploy(shop, MODEL, 2, actor="ada")
+    assert predict(port).content["version"] == 2
+
+
+def test_memory_does_not_grow_with_swaps(shop: Workspace, port: int) -> None:
+    deploy(shop, MODEL, 2, actor="ada")
+    (said,) = list_acknowledgements(shop.state)
+    for _ in range(20):
+        rollback(shop, MODEL, actor="ada", reason="back and forth")
+
+    assert read_memory_kib(said.pid) < 150 * 1024
+    wait_until(lambda: predict(port).status == 200, "it answers")
+
+
+def read_memory_kib(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
