@@ -1,10 +1,10 @@
 """Drift: a batch of 1,000,000 rows and 30 columns against a stored profile, beside scipy's Kolmogorov-Smirnov test.
 
 Twenty columns are numbers, ten are categories; five truly drifted, two numbers moved by a hundredth of their spread.
-The peer tests the twenty numbers only, on the raw rows of both samples, which it has to read. The ceiling is one pass
-of numpy that bins every number. Live figures: counting a shipped batch of 50,000 decisions of 15 features, and the
-verdict on one window of 30 columns, whose cost does not depend on traffic. Figures are those of the fastest round: a
-busy machine only ever adds time.
+The peer tests the twenty numbers only, on the raw rows of both samples, which it has to read. A second peer is numpy
+that bins those twenty by a search per value and compares nothing. Live figures: counting a shipped batch of 50,000
+decisions of 15 features, and the verdict on one window of 30 columns: its cost does not depend on traffic. Figures are
+those of the fastest round: a busy machine only adds time.
 
     python benchmarks/drift.py [--rows 1000000] [--rounds 3] [--json]
 """
@@ -58,7 +58,7 @@ def measure(rows: int, rounds: int) -> dict[str, float | str]:
     peer_s, peer_found = run_peer(reference, live, rounds)
     edges = np.linspace(-2, 2, 19)
     numbers = [live[f"n{i}"].to_numpy() for i in range(NUMBERS)]
-    ceiling_s = fastest(lambda: [np.bincount(np.searchsorted(edges, column)) for column in numbers], rounds)
+    search_s = fastest(lambda: [np.bincount(np.searchsorted(edges, column)) for column in numbers], rounds)
     counts = {column.name: count_values(column, live[column.name]).tolist() for column in profile.columns}
     verdict_s = fastest(lambda: judge(profile, counts), 20)
     counting_s, decisions = run_counting(rounds)
@@ -68,8 +68,7 @@ def measure(rows: int, rounds: int) -> dict[str, float | str]:
         "batch_check_s": check_s,
         "scipy_ks_20_columns_s": peer_s,
         "times_faster_than_scipy": peer_s / check_s,
-        "numpy_binning_20_columns_s": ceiling_s,
-        "times_the_ceiling": check_s / ceiling_s,
+        "numpy_search_20_columns_s": search_s,
         "profile_once_s": profile_s,
         "found": describe(found),
         "scipy_found": describe(peer_found),

@@ -1,7 +1,8 @@
 """Online serving: our worker beside a bare uvicorn echo, in the same run.
 
 The model is a scikit-learn pipeline (scaler, one-hot, gradient boosting with 100 trees) on 20 numbers and 5 texts, one
-JSON object a request; everything is on: validation, decision in the spool before the answer, counts. Load comes from `wrk` where it is installed, else from a loop of our own, which is slower than either server.
+JSON object a request; everything is on: validation, decision in the spool before the answer, counts. Load comes from
+`wrk` where it is installed, else from a loop of our own, which is slower than either server.
 
     python benchmarks/serving.py [--seconds 5] [--workers 1] [--json]
 """
@@ -53,7 +54,7 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body", "body": body})
 
 uvicorn.run(app, fd=int(sys.argv[1]), loop="uvloop", http="httptools", ws="none", lifespan="off", access_log=False,
-            log_level="error", server_header=False, date_header=False)
+            log_level="error", server_header=False, date_header=False, proxy_headers=False)
 """
 LOAD = """
 wrk.method = "POST"

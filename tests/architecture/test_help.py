@@ -9,9 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from tests.architecture.source import PACKAGE
 
 
-@pytest.mark.skipif(
-    not (PACKAGE / "bootstrap.py").exists(), reason="the command line is not built yet"
-)
+@pytest.mark.skipif(not (PACKAGE / "bootstrap.py").exists(), reason="the command line is not built yet")
 def test_every_command_has_an_example() -> None:
     from petla.cli.app import app
 

@@ -83,18 +83,14 @@ def test_package_keeps_rule(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(("rule", "bad", "good"), CASES, ids=lambda x: getattr(x, "__name__", ""))
-def test_rule_finds_fault_and_lets_near_case_pass(
-    rule: Rule, bad: tuple[str, str], good: tuple[str, str]
-) -> None:
+def test_rule_finds_fault_and_lets_near_case_pass(rule: Rule, bad: tuple[str, str], good: tuple[str, str]) -> None:
     assert list(rule(parse(*bad)))
     assert not list(rule(parse(*good)))
 
 
 def test_every_border_file_catches_everything() -> None:
     catching = {
-        source.path.as_posix()
-        for source in list_sources(PACKAGE)
-        if any(code_rules.find_broad_handlers(source))
+        source.path.as_posix() for source in list_sources(PACKAGE) if any(code_rules.find_broad_handlers(source))
     }
 
     needless = code_rules.list_border_files() - catching

@@ -13,8 +13,7 @@ def test_every_room_says_what_it_is_for() -> None:
     silent = [
         str(folder)
         for folder in sorted(folders)
-        if (start := sources.get(folder / "__init__.py")) is None
-        or not ast.get_docstring(start.tree)
+        if (start := sources.get(folder / "__init__.py")) is None or not ast.get_docstring(start.tree)
     ]
 
     assert not silent, f"no __init__.py with a docstring: {silent}"
@@ -24,9 +23,7 @@ def test_every_error_is_drawn_in_the_tree() -> None:
     sources = list_sources(PACKAGE)
     home = next(source for source in sources if source.path.as_posix() == "core/errors.py")
     drawing = (ast.get_docstring(home.tree) or "").split()
-    errors = [
-        (source, node) for source in sources for node in ast.walk(source.tree) if is_error(node)
-    ]
+    errors = [(source, node) for source in sources for node in ast.walk(source.tree) if is_error(node)]
 
     missing = [source.at(node, node.name) for source, node in errors if node.name not in drawing]
 

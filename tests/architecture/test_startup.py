@@ -16,9 +16,7 @@ BUDGET_S = 0.150
 # A busy machine only ever adds time, so the shortest of several starts is the start's own cost.
 TRIES = 15
 
-pytestmark = pytest.mark.skipif(
-    not (PACKAGE / "bootstrap.py").exists(), reason="the command line is not built yet"
-)
+pytestmark = pytest.mark.skipif(not (PACKAGE / "bootstrap.py").exists(), reason="the command line is not built yet")
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -67,8 +65,6 @@ def _time_start(option: str) -> float:
 
 
 def _run_python(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -30,21 +30,13 @@ def tracked_texts() -> dict[str, str]:
         check=True,
     ).stdout.split("\0")
     paths = [Path(name) for name in listed if name and (ROOT / name).is_file()]
-    texts = {
-        str(path): (ROOT / path).read_text("utf-8")
-        for path in paths
-        if path.suffix not in BINARY_SUFFIXES
-    }
+    texts = {str(path): (ROOT / path).read_text("utf-8") for path in paths if path.suffix not in BINARY_SUFFIXES}
     assert "pyproject.toml" in texts
     return texts
 
 
 def test_pages_load_nothing_from_a_foreign_host() -> None:
-    pages = [
-        path
-        for path in sorted(PACKAGE.rglob("*"))
-        if path.suffix in PAGE_SUFFIXES and "vendor" not in path.parts
-    ]
+    pages = [path for path in sorted(PACKAGE.rglob("*")) if path.suffix in PAGE_SUFFIXES and "vendor" not in path.parts]
 
     offenders = [
         f"{path.relative_to(PACKAGE)}:{number}: {match[0]}"
@@ -58,9 +50,7 @@ def test_pages_load_nothing_from_a_foreign_host() -> None:
 
 
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY], ids=["machine path", "registry"])
-def test_texts_name_no_machine_and_no_registry(
-    tracked_texts: dict[str, str], pattern: re.Pattern[str]
-) -> None:
+def test_texts_name_no_machine_and_no_registry(tracked_texts: dict[str, str], pattern: re.Pattern[str]) -> None:
     offenders = [
         f"{path}:{number}: {match[0]}"
         for path, text in tracked_texts.items()
@@ -82,9 +72,7 @@ def test_no_test_sleeps_for_luck() -> None:
     """A sleep stands in a loop that waits for a condition, or nowhere."""
     sources = list_sources(ROOT / "tests")
 
-    offenders = [
-        f"{source.path}:{number}" for source in sources for number in _find_lone_sleeps(source.tree)
-    ]
+    offenders = [f"{source.path}:{number}" for source in sources for number in _find_lone_sleeps(source.tree)]
 
     assert not offenders, "\n" + "\n".join(offenders)
 

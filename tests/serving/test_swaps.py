@@ -4,7 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import cloudpickle
+import msgspec
+import polars as pl
 import pytest
+from sklearn.dummy import DummyClassifier
 
 from petla.core.errors import UnavailableError
 from petla.core.settings import Settings
@@ -12,8 +16,10 @@ from petla.decisions.log import count_decisions, count_known
 from petla.decisions.shipper import ship
 from petla.deployments.deploy import deploy, find_deployment, rollback
 from petla.deployments.server import list_acknowledgements
+from petla.models.original import make_original
+from petla.models.package import PYTHON_FILE, GoldenRow, store_package
 from petla.storage.workspace import Workspace
-from tests.deployments.tiny import MODEL, add_version, open_shop, states_of
+from tests.deployments.tiny import MODEL, add_version, make_package, open_shop, register, states_of
 from tests.serving.client import Load, ask, predict, running, wait_until
 
 
@@ -88,6 +94,28 @@ def test_deployment_after_one_that_failed_is_taken_up(shop: Workspace, port: int
     deploy(shop, MODEL, 2, actor="ada")
 
     assert predict(port).content["version"] == 2
+
+
+def test_python_package_is_served_beside_the_loop(shop: Workspace, port: int) -> None:
+    deploy(shop, MODEL, add_python_version(shop), actor="ada")
+    with Load(port, n_threads=6) as load:
+        load.wait_for(60)
+    rolled = rollback(shop, MODEL, actor="ada", reason="slower")
+
+    assert load.failures == []
+    assert {(answer["version"], answer["probability"]) for answer in load.answers} == {(3, 0.75)}
+    assert (rolled.live, predict(port).content["version"]) == (1, 1)
+    assert ship(shop).decisions == len(load.answers) + 1
+
+
+def add_python_version(ws: Workspace) -> int:
+    """A version whose model is scikit-learn's own, in a process of its own: P(fraud) is 3/4 for everybody."""
+    frame = pl.DataFrame({"amount": [1.0] * 4, "items": [1.0] * 4, "country": ["pl"] * 4})
+    estimator = DummyClassifier(strategy="prior").fit(frame, [True, True, True, False])
+    content = cloudpickle.dumps(make_original(estimator, frame, frame.columns))
+    golden = (GoldenRow((2.5, 3, "de"), (0.25, 0.75)),)
+    package = msgspec.structs.replace(make_package(), kind="python", golden=golden)
+    return register(ws, package, store_package(ws, package, {PYTHON_FILE: content}))
 
 
 def test_every_worker_follows(shop: Workspace) -> None:

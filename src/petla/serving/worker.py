@@ -75,8 +75,8 @@ async def _run(options: argparse.Namespace) -> int:
         gc.set_threshold(*_GC_THRESHOLD)
         return await _serve(app, follower, options)
     finally:
-        follower.close()
         recorder.close()
+        follower.close()
 
 
 async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> int:
@@ -90,6 +90,7 @@ async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> i
         access_log=False,
         server_header=False,
         date_header=False,
+        proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )

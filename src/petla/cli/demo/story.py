@@ -44,15 +44,11 @@ def tell(say: Say, *, is_approved: bool, keep: bool) -> Report:
     """
     demo = Demo(Path(tempfile.mkdtemp(prefix="petla-demo-")), say, is_approved=is_approved)
     try:
-        with contextlib.suppress(_StageFailedError):
+        with contextlib.suppress(PetlaError):
             demo.run()
     finally:
         demo.finish(keep=keep)
     return demo.report()
-
-
-class _StageFailedError(PetlaError):
-    """A stage failed; the ones after it make no sense."""
 
 
 class Demo:
@@ -108,12 +104,12 @@ class Demo:
         """Compare the log with what was answered, check the audit trail, and stop what runs."""
         if not self._stack.pid:
             return
-        with contextlib.suppress(_StageFailedError), self._stage("nothing lost"):
+        with contextlib.suppress(PetlaError), self._stage("nothing lost"):
             self._count_logged()
         if keep:
             self._say(f"still running (pid {self._stack.pid}): {self._stack.pages}")
             return
-        with contextlib.suppress(_StageFailedError), self._stage("stop"):
+        with contextlib.suppress(PetlaError), self._stage("stop"):
             status = self._stack.stop()
             self._evidence = f"'petla up' stopped on SIGTERM with status {status}"
             if status:
@@ -147,7 +143,7 @@ class Demo:
         except PetlaError as error:
             self._stages.append(Stage(name, ok=False, seconds=time.monotonic() - started, evidence=str(error)))
             self._say(f"{name}: {error}")
-            raise _StageFailedError(str(error)) from error
+            raise
         seconds = time.monotonic() - started
         self._stages.append(Stage(name, ok=True, seconds=seconds, evidence=self._evidence))
         self._say(f"{name}: {self._evidence} ({seconds:.1f} s)")

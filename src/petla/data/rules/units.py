@@ -185,9 +185,9 @@ def _is_same(fresh: NDArray[np.float64], converted: NDArray[np.float64], apart: 
 def _is_near(
     fresh: NDArray[np.float64], converted: NDArray[np.float64], former: NDArray[np.float64], noise: float
 ) -> bool:
-    """Whether the fresh data are the converted ones but for the weather; hardly anything else moves and shrinks like that.
+    """Whether the fresh data are the converted ones but for the weather; hardly anything else moves and shrinks so.
 
-    Seen in New York: from one month to the next a spread changes by 20% and a median by one and a half deviations.
+    Seen in New York: from one month to the next a spread changes by 20%, and a median by one and a half deviations.
     """
     if abs(math.log(_width(fresh) / _width(converted))) > 0.2 + noise:
         return False
