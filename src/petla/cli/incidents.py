@@ -105,7 +105,7 @@ def grant(context: typer.Context, number: Number, reason: Reason = "", yes: Yes 
     workspace = workspace_of(context)
     ask(get_approval(workspace, number).question, is_answered=yes)
     done = say_yes(workspace, number, actor=workspace.actor, reason=reason)
-    say(f"approval {number} is granted; {done.model}:{done.version} goes live as soon as 'petla up' runs")
+    say(f"approval {number} is granted; {done.model}:{done.version} goes live; next: petla deployments")
 
 
 def refuse(context: typer.Context, number: Number, reason: Reason = "", yes: Yes = False) -> None:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petla.cli.output import AsJson, print_json, print_table, say
+from petla.cli.faults import NO
+from petla.cli.output import AsJson, leave, print_json, print_table, say
 from petla.cli.parts import workspace_of
 from petla.core.errors import InvalidError
 from petla.core.ids import ModelRef, parse_model_ref
@@ -21,6 +22,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Model versions and their birth certificates.", no_args_is_help=True)
     group.command("list", epilog="Example: petla models list")(list_all)
     group.command("show", epilog="Example: petla models show delay:2")(show)
+    group.command("reproduce", epilog="Example: petla models reproduce delay:1")(reproduce)
     app.add_typer(group, name="models")
 
 
@@ -62,6 +64,26 @@ def show(context: typer.Context, reference: Reference, as_json: AsJson = False) 
         print_json(found)
     else:
         _print_version(found)
+
+
+def reproduce(context: typer.Context, reference: Reference, as_json: AsJson = False) -> None:
+    """Build a version again from its certificate and compare the metrics: exit status 1 if they differ."""
+    from petla.cli.progress import progress_on
+    from petla.gates.reproduce import reproduce as build_again
+
+    workspace = workspace_of(context)
+    name, version = require_version(reference)
+    done = build_again(workspace, name, version, progress_on())
+    if as_json:
+        print_json(done)
+    else:
+        rows = [(metric, value, done.metrics_now.get(metric)) for metric, value in done.metrics_then.items()]
+        print_table(("metric", "then", "now"), rows, empty="the certificate holds no metrics")
+        say("the same package, byte for byte" if done.is_identical else "the packages differ in their bytes")
+        for changed in done.changed_environment:
+            say(f"environment: {changed}")
+    if not done.is_same:
+        leave(NO)
 
 
 def require_version(reference: str) -> tuple[str, int]:

@@ -27,7 +27,7 @@ MODEL = "delay"
 _BATCH = 50
 _LABEL_DELAY = 1_000
 # the replay waits while more than this is not counted yet, so that the alarm comes when it is due
-_BACKLOG = 4_000
+_BACKLOG = 2_000
 _PATIENCE_S = 90.0
 _LOAD_S = 1.0
 
