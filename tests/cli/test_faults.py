@@ -69,8 +69,10 @@ def test_guard_shows_our_traceback_when_asked(capsys: pytest.CaptureFixture[str]
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_interrupt_has_the_shells_status() -> None:
+@pytest.mark.parametrize("raised", [KeyboardInterrupt(), SystemExit(130)], ids=["Python", "Typer"])
+def test_interrupt_has_the_shells_status_and_says_so(raised: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     def command() -> None:
-        raise KeyboardInterrupt
+        raise raised
 
     assert guard(command, is_debug=False) == 130
+    assert "stopped; nothing that was finished is lost\nnext: " in capsys.readouterr().err

@@ -15,6 +15,7 @@ from petla.cli.output import print_table, show, show_bytes
         (0.123456, "0.1235"),
         (12345.6, "12,346"),
         ("a", "a"),
+        ("first\nsecond", "first …"),
     ],
 )
 def test_show_writes_a_cell(value: object, shown: str) -> None:

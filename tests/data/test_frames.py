@@ -62,13 +62,15 @@ def test_other_files_are_no_tables(tmp_path: Path, name: str) -> None:
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
     (tmp_path / "x.csv").write_bytes("a\nzażółć\n".encode("utf-16"))
+    (tmp_path / "head.csv").write_bytes("zażółć\n1\n".encode("iso-8859-2"))
 
     with pytest.raises(NotFoundError, match=r"lost\.csv"):
         read_frame(tmp_path / "lost.csv")
     with pytest.raises(InvalidError, match=r"x\.parquet cannot be read"):
         read_frame(tmp_path / "x.parquet")
-    with pytest.raises(InvalidError, match=r"x\.csv cannot be read"):
-        read_frame(tmp_path / "x.csv")
+    for name in ("x.csv", "head.csv"):
+        with pytest.raises(InvalidError, match=f"{name} cannot be read"):
+            read_frame(tmp_path / name)
 
 
 def test_table_is_converted_to_the_format_of_the_name(tmp_path: Path) -> None:

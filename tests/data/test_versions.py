@@ -94,8 +94,17 @@ def test_add_takes_name_and_refuses_one_that_is_taken(ws: Workspace) -> None:
         add(ws, ws.root / "data" / "rows.csv", name="other")
     with pytest.raises(InvalidError, match="is no name"):
         add(ws, folder, name="My-Parts")
+    assert not (ws.root / "data" / "parts.dvc").exists()
+    assert ws.ledger.list_entries() == []
 
     assert add(ws, folder, name="pieces").version.dataset == "pieces"
+
+
+def test_add_registers_in_a_project_file_that_begins_with_a_mark(ws: Workspace) -> None:
+    file = ws.root / "petla.toml"
+    file.write_text(file.read_text(encoding="utf-8"), encoding="utf-8-sig")
+
+    assert add(ws, write_folder(ws)).registered
 
 
 def test_add_takes_files_that_are_no_tables(ws: Workspace) -> None:

@@ -1,9 +1,12 @@
 """Reading the log, and making training data of it."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from sqlalchemy import event
 
 from petla.core.errors import InvalidError, NotFoundError
 from petla.decisions.export import export_labelled
@@ -60,6 +63,32 @@ def test_labels_are_counted_by_decision(shop: Workspace) -> None:
     assert count_labelled(shop, MODEL) == 2
     assert count_labelled(shop, MODEL, after_feedback=1) == 1
     assert count_labelled(shop, MODEL, after_feedback=4) == 0
+
+
+def test_counting_labels_ends_where_they_are_enough(shop: Workspace) -> None:
+    assert count_labelled(shop, MODEL, limit=1) == 1
+    assert count_labelled(shop, MODEL, limit=9) == 2
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        list_decisions,
+        newest_feedback,
+        lambda ws: list_decisions(ws, MODEL),
+        lambda ws: count_labelled(ws, MODEL, after_feedback=3),
+    ],
+)
+def test_newest_rows_are_found_without_sorting(shop: Workspace, read: Callable[[Workspace], object]) -> None:
+    asked: list[tuple[str, Any]] = []
+    event.listen(shop.engine, "before_cursor_execute", lambda *each: asked.append((each[2], each[3])))
+
+    read(shop)
+
+    with shop.engine.connect() as connection:
+        steps = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+    assert any("_by_model" in step or "_by_project" in step for step in steps)
+    assert not any("ORDER BY" in step or "SCAN decisions" in step or "SCAN feedback" in step for step in steps)
 
 
 def test_labelled_decisions_come_in_the_order_of_their_labels(shop: Workspace) -> None:

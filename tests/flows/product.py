@@ -1,5 +1,6 @@
 """The product as a stranger has it: the command in a process of its own, HTTP from outside."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -27,6 +28,19 @@ def petla(folder: Path, *words: str, **variables: str) -> subprocess.CompletedPr
         timeout=120,
         check=False,
     )
+
+
+@contextlib.contextmanager
+def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command in a folder and go on; it is killed at the end of the block."""
+    command = [sys.executable, "-m", "petla", *words]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 class Product:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,10 +116,12 @@ def test_second_up_says_who_holds_the_project(product: Product, project: Path) -
     assert f"pid {product.pid}" in second.stderr
 
 
-def test_sigterm_stops_everything_cleanly(project: Path) -> None:
-    with Product(project) as running:
+def test_sigterm_stops_everything_cleanly(project: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "another"
+    shutil.copytree(project, folder)
+    with Product(folder) as running:
         running.post("/predict/species", PENGUIN)
         running.signal(signal.SIGTERM)
 
         assert running.wait() == 0
-    assert petla(project, "audit", "verify").returncode == 0
+    assert petla(folder, "audit", "verify").returncode == 0

@@ -10,6 +10,7 @@ from petla.data.versions import add
 from petla.gates.reproduce import reproduce
 from petla.gates.training import train
 from petla.pipeline.plan import RunRequest
+from petla.pipeline.runs import list_runs
 from petla.storage.workspace import Workspace
 from tests.gates.examples import PIPELINE, PROJECT, Silence, open_project
 
@@ -49,6 +50,23 @@ def test_version_is_rebuilt_with_its_code_data_and_parameters(ws: Workspace) -> 
     assert again.changed_environment == {}
     assert "model" in progress.executed
     assert len(ws.ledger.list_entries()) == entries
+
+
+def test_rebuilding_leaves_a_shared_database_alone(tmp_path: Path) -> None:
+    shared = tmp_path / "shared.db"
+    text = PROJECT + f'\n[storage]\ndatabase = "sqlite:///{shared}"\n'
+    (tmp_path / "project").mkdir()
+    ws = open_project(tmp_path / "project", project=text)
+    (ws.root / ".gitignore").write_text(".petla/\n", encoding="utf-8")
+    git(ws, "init", "-q")
+    git(ws, "add", "-A")
+    git(ws, "commit", "-qm", "start")
+    made = train(ws, "delay", RunRequest(), Silence())
+    before = len(list_runs(ws)), len(ws.ledger.list_entries())
+
+    assert reproduce(ws, "delay", made.version, Silence()).is_same
+
+    assert (len(list_runs(ws)), len(ws.ledger.list_entries())) == before
 
 
 def test_version_of_uncommitted_code_is_refused(ws: Workspace) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from petla.core.errors import BusyError, CorruptError, UnavailableError
-from petla.gates.judge import decode_verdict, judge
+from petla.gates.judge import judge
 from petla.gates.memory import Remembered, remember
 from petla.gates.training import TrainResult, train
+from petla.gates.verdict import find_verdict
 from petla.models.registry import get_version, list_versions
 from petla.models.states import State
 from petla.pipeline.plan import RunRequest
@@ -43,7 +44,7 @@ def test_first_version_passes_its_gates(ws: Workspace) -> None:
     assert result.verdict.passed
     version = get_version(ws, "delay", 1)
     assert version.state is State.TESTING
-    assert decode_verdict(version) == result.verdict
+    assert find_verdict(version) == result.verdict
 
 
 def test_certificate_is_complete(ws: Workspace) -> None:

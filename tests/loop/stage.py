@@ -1,8 +1,10 @@
 """A registry with hand-made versions; no pipeline and no model, only what the loop looks at."""
 
 import msgspec
+import polars as pl
 
 from petla.core.project import AnswerTable
+from petla.data.versions import add
 from petla.deployments.deploy import deploy
 from petla.gates.verdict import Check, Verdict
 from petla.incidents.incident import Incident
@@ -120,6 +122,18 @@ def begin_trained(ws: Workspace, candidate: int = 2) -> Retraining:
     for state in (RetrainingState.EXPORTED, RetrainingState.COMMITTED):
         retraining = move_on(ws, retraining, state)
     return move_on(ws, retraining, RetrainingState.TRAINED, candidate=candidate)
+
+
+def commit_retraining(ws: Workspace) -> Retraining:
+    """Bring a retraining to the point where it trains; version 1 is live."""
+    add_version(ws, 1, State.TESTING)
+    deploy(ws, "delay", 1, actor="ann")
+    (ws.root / "data").mkdir()
+    pl.DataFrame({"wind": [0.1, 0.2], "late": [True, False]}).write_parquet(ws.root / "data" / "flights.parquet")
+    version = add(ws, ws.root / "data" / "flights.parquet").version
+    retraining = begin(ws, open_incident(ws), last_feedback=0)
+    retraining = move_on(ws, retraining, RetrainingState.EXPORTED, dataset_version=version.version)
+    return move_on(ws, retraining, RetrainingState.COMMITTED)
 
 
 def ask_about(ws: Workspace) -> Approval:

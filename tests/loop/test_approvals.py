@@ -211,7 +211,8 @@ def test_crash_after_the_deployment_does_not_undo_a_rollback(tmp_path: Path, mon
 
     moved = advance(ws, list_retrainings(ws)[0], Trainer(ws))
 
-    assert moved.state is RetrainingState.DONE
+    assert moved.state is RetrainingState.LOST
+    assert moved.outcome == "delay:2 was live, and delay:1 was put back meanwhile"
     champion = find_champion(ws, "delay")
     assert champion is not None
     assert champion.version == 1

@@ -1,14 +1,20 @@
 """The controller: one step at a time, and nothing that a kill could lose."""
 
+import subprocess
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from petla.core.errors import UnavailableError
-from petla.deployments.deploy import deploy
+from petla.core.errors import BusyError, UnavailableError
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, segment_path
+from petla.deployments.deploy import deploy, rollback
+from petla.deployments.server import Server, server_lock, write_server
+from petla.deployments.snapshot import read_snapshot
 from petla.incidents.incidents import list_incidents
+from petla.loop.approvals import grant
 from petla.loop.controller import ATTEMPTS, Controller, plan_for
 from petla.loop.policy import Start, Wait
 from petla.loop.retrainings import begin, list_retrainings, move_on
@@ -17,8 +23,10 @@ from petla.loop.trainer import Trainer, TrainingEnd
 from petla.models.registry import find_champion
 from petla.models.states import State
 from petla.pipeline.plan import RunRequest
+from petla.storage.files import lock
 from petla.storage.workspace import Workspace
-from tests.loop.stage import add_version, ask_about, begin_trained, open_incident, store_alarm
+from tests.decisions.logged import spool
+from tests.loop.stage import add_version, ask_about, begin_trained, commit_retraining, open_incident, store_alarm
 from tests.monitoring.rows import make_decisions, make_workspace, store_decisions, store_truths
 
 
@@ -129,6 +137,92 @@ def test_step_that_failed_rests_before_it_is_tried_again(tmp_path: Path, caplog:
     assert list_retrainings(ws)[0].is_open
 
 
+def test_training_that_dies_each_time_ends_the_retraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = make_workspace(tmp_path)
+    commit_retraining(ws)
+
+    def kill(_: Trainer, folder: Path, __: bytes) -> "subprocess.Popen[bytes]":
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("answer.json", "errors.log"):
+            (folder / name).touch()
+        process = subprocess.Popen(["sh", "-c", "kill -9 $$"])
+        process.wait()
+        return process
+
+    # stands for a machine whose memory is too small for the training
+    monkeypatch.setattr(Trainer, "_start", kill)
+    controller = Controller(ws, rest_s=0)
+
+    for _ in range(2 * ATTEMPTS):
+        controller.tick()
+
+    (failed,) = list_retrainings(ws)
+    assert failed.state is RetrainingState.FAILED
+    assert "status -9" in failed.outcome
+
+
+@pytest.mark.parametrize(("error", "is_open"), [(BusyError("ann is at work"), True), (ZeroDivisionError("?"), False)])
+def test_being_busy_is_no_fault_and_a_bug_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, is_open: bool
+) -> None:
+    ws = make_workspace(tmp_path)
+    go_live(ws, 1)
+    begin_trained(ws, candidate=1)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    # stands for steps that meet somebody else at work, or a mistake of ours
+    monkeypatch.setattr("petla.loop.controller.advance", fail)
+    controller = Controller(ws, rest_s=0)
+
+    for _ in range(ATTEMPTS):
+        controller.tick()
+
+    assert list_retrainings(ws)[0].is_open is is_open
+
+
+def test_damaged_spool_is_reported_once_and_the_monitors_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws = make_workspace(tmp_path)
+    go_live(ws, 1)
+    spool(ws, make_decisions(2), make_decisions(2, start=2))
+    first = segment_path(ws.state / SPOOL_FOLDER / "0", DECISIONS, 1)
+    first.write_bytes(b"?" * 64)
+    controller = Controller(ws)
+    controller.tick()
+    store_alarm(ws)
+
+    controller.tick()
+
+    assert len(list_incidents(ws)) == 1
+    assert caplog.messages.count("spool.found_damaged") == 1
+
+
+def test_deployment_that_was_killed_before_its_file_is_published_by_the_next_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = make_workspace(tmp_path)
+    go_live(ws, 1)
+    controller = Controller(ws)
+    controller.tick()
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    add_version(ws, 2, State.TESTING)
+    with monkeypatch.context() as patch:
+        patch.setattr("petla.deployments.deploy.write_atomic", die)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(ws, "delay", 2, actor="ann")
+    controller.tick()
+
+    snapshot = read_snapshot(ws.state)
+    assert snapshot is not None
+    assert snapshot.routes["delay"].live.version == 2
+
+
 def test_granted_request_is_deployed_by_the_next_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ws = make_workspace(tmp_path)
     asked = ask_about(ws)
@@ -138,8 +232,6 @@ def test_granted_request_is_deployed_by_the_next_controller(tmp_path: Path, monk
 
     # stands for workers that do not take the version; it needs no server and no broken package
     monkeypatch.setattr("petla.loop.rollout.deploy", fail)
-    from petla.loop.approvals import grant
-
     with pytest.raises(UnavailableError):
         grant(ws, asked.id, actor="olga")
     monkeypatch.undo()
@@ -150,6 +242,58 @@ def test_granted_request_is_deployed_by_the_next_controller(tmp_path: Path, monk
     assert champion is not None
     assert champion.version == 2
     assert list_retrainings(ws)[0].state is RetrainingState.DONE
+
+
+def test_challenger_that_the_workers_did_not_take_is_deployed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = make_workspace(tmp_path)
+    asked = ask_about(ws)
+    write_server(ws.state, Server(host="127.0.0.1", port=1, pid=1, workers=1))
+    # only the patience is another one
+    monkeypatch.setattr("petla.loop.rollout.deploy", partial(deploy, wait_s=0.01))
+
+    with lock(server_lock(ws.state), purpose="a server without workers"), pytest.raises(UnavailableError):
+        grant(ws, asked.id, actor="olga")
+    assert list_retrainings(ws)[0].state is RetrainingState.DEPLOYING
+    Controller(ws).tick()
+
+    champion = find_champion(ws, "delay")
+    assert champion is not None
+    assert champion.version == 2
+    assert list_retrainings(ws)[0].state is RetrainingState.DONE
+
+
+@pytest.mark.parametrize(
+    ("third", "outcome"),
+    [
+        (False, "delay:2 was live, and delay:1 was put back meanwhile"),
+        (True, "delay:2 was compared with version 1, but delay:3 is live meanwhile"),
+    ],
+)
+def test_yes_does_not_undo_what_a_person_did_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, third: bool, outcome: str
+) -> None:
+    ws = make_workspace(tmp_path)
+    asked = ask_about(ws)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        # stands for a command that is killed right after the yes
+        patch.setattr("petla.loop.approvals.go_live", die)
+        with pytest.raises(KeyboardInterrupt):
+            grant(ws, asked.id, actor="olga")
+    if third:
+        go_live(ws, 3)
+    else:
+        deploy(ws, "delay", 2, actor="olga")
+        rollback(ws, "delay", actor="olga", reason="it is slow")
+    Controller(ws).tick()
+
+    (lost,) = list_retrainings(ws)
+    assert (lost.state, lost.outcome) == (RetrainingState.LOST, outcome)
 
 
 def test_loop_outlives_what_a_pass_runs_into(

@@ -2,21 +2,17 @@
 
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from petla.core.errors import UnavailableError
-from petla.data.versions import add
-from petla.deployments.deploy import deploy
+from petla.core.errors import BusyError, PetlaError, UnavailableError
 from petla.incidents.incidents import get_incident
 from petla.loop.retraining import advance
-from petla.loop.retrainings import begin, get_retraining, move_on
+from petla.loop.retrainings import get_retraining
 from petla.loop.states import Retraining, RetrainingState
 from petla.loop.trainer import Fault, Trainer, TrainingAnswer, TrainingEnd
-from petla.models.states import State
 from petla.pipeline.plan import RunRequest
 from petla.storage.workspace import Workspace
-from tests.loop.stage import add_version, make_verdict, open_incident
+from tests.loop.stage import commit_retraining, make_verdict
 from tests.monitoring.rows import make_workspace
 
 
@@ -35,18 +31,6 @@ def end(
     status: int = 0, *, answer: TrainingAnswer | None = None, fault: Fault | None = None, tail: str = ""
 ) -> TrainingEnd:
     return TrainingEnd(status=status, answer=answer, fault=fault, tail=tail)
-
-
-def commit_retraining(ws: Workspace) -> Retraining:
-    """Bring a retraining to the point where it trains; version 1 is live."""
-    add_version(ws, 1, State.TESTING)
-    deploy(ws, "delay", 1, actor="ann")
-    (ws.root / "data").mkdir()
-    pl.DataFrame({"wind": [0.1, 0.2], "late": [True, False]}).write_parquet(ws.root / "data" / "flights.parquet")
-    version = add(ws, ws.root / "data" / "flights.parquet").version
-    retraining = begin(ws, open_incident(ws), last_feedback=0)
-    retraining = move_on(ws, retraining, RetrainingState.EXPORTED, dataset_version=version.version)
-    return move_on(ws, retraining, RetrainingState.COMMITTED)
 
 
 @pytest.mark.parametrize(
@@ -91,19 +75,21 @@ def test_end_decides_the_state_and_says_why(
 
 
 @pytest.mark.parametrize(
-    ("ended", "words"),
+    ("ended", "family", "words"),
     [
-        (end(1, fault=Fault("busy", "petla run (pid 7) is still at work")), "still at work"),
-        (end(3, tail="petla: the disk is full"), "the disk is full"),
-        (end(-9), "status -9 and said nothing"),
+        (end(1, fault=Fault("busy", "petla run (pid 7) is still at work")), BusyError, "still at work"),
+        (end(3, tail="petla: the disk is full"), UnavailableError, "the disk is full"),
+        (end(-9), UnavailableError, "status -9 and said nothing"),
     ],
     ids=["busy", "disk full", "killed"],
 )
-def test_end_that_may_pass_leaves_the_retraining_where_it_is(tmp_path: Path, ended: TrainingEnd, words: str) -> None:
+def test_end_that_may_pass_leaves_the_retraining_where_it_is(
+    tmp_path: Path, ended: TrainingEnd, family: type[PetlaError], words: str
+) -> None:
     ws = make_workspace(tmp_path)
     retraining = commit_retraining(ws)
 
-    with pytest.raises(UnavailableError, match=words):
+    with pytest.raises(family, match=words):
         advance(ws, retraining, Ended(ws, ended))
 
     assert get_retraining(ws, retraining.id).state is RetrainingState.COMMITTED

@@ -1,6 +1,8 @@
 """Both runtimes give the same answers, and a Python model that dies takes nobody with it."""
 
+import fcntl
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from petla.core.errors import CorruptError, UnavailableError, UserCodeError
 from petla.data.columns import Kind
 from petla.models.original import Original, make_original, make_table
 from petla.models.package import Package, load_package
+from petla.models.runtime.frames import wait_for_frame
 from petla.models.runtime.onnx_session import OnnxRuntime
 from petla.models.runtime.python_process import PythonRuntime
 from petla.models.runtime.running import Runtime, check_golden, open_runtime
@@ -149,6 +152,23 @@ def test_model_that_hangs_is_given_up(fragile: PythonRuntime) -> None:
 
     fragile._timeout_s = 5
     assert fragile.score([(5.0,)]).tolist() == [10.0]
+
+
+def test_answers_are_waited_for_also_with_more_than_a_thousand_open_files() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, limits[1]), limits[1]))
+    reader, writer = os.pipe()
+    high = fcntl.fcntl(reader, fcntl.F_DUPFD_CLOEXEC, 1_500)
+    try:
+        with os.fdopen(high, "rb") as pipe:
+            with pytest.raises(TimeoutError):
+                wait_for_frame(pipe, 0.01)
+            os.write(writer, b"x")
+            wait_for_frame(pipe, 0.01)
+    finally:
+        os.close(reader)
+        os.close(writer)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_closing_ends_the_process(fragile: PythonRuntime) -> None:

@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from petla.core.errors import CorruptError
-from petla.decisions.record import Decision
+from petla.decisions.record import Decision, Labelled, Truth
+from petla.models.signature import Signature
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import Finding
 from petla.monitoring.judging import NotBefore, judge_drift, judge_quality
+from petla.monitoring.quality import measure_quality
 from petla.monitoring.reference import Reference
 from petla.monitoring.views import find_span, latest_findings, list_new_alarms, list_quality, make_drift_table
 from petla.storage.database import writing
@@ -181,6 +183,18 @@ def test_corrected_label_counts_once_with_its_last_truth(tmp_path: Path) -> None
     (window,) = list_quality(ws, "delay")
     assert window.rows == 500
     assert window.metrics["accuracy"] == 1
+
+
+def test_truth_of_a_regression_that_is_no_number_is_left_out() -> None:
+    signature = Signature(inputs=(), target="minutes", task="regression")
+    truths: list[Truth] = [4.0, "late", True, 6]
+    rows = [
+        Labelled(feedback_seq=n, decision_seq=n, at="2013-07-01", label=5.0, score=5.0, truth=truth)
+        for n, truth in enumerate(truths)
+    ]
+
+    assert measure_quality(signature, rows) == {"mae": 1.0, "rmse": 1.0, "r2": 0.0, "base_rate": 5.0}
+    assert measure_quality(signature, rows[1:3]) == {}
 
 
 def test_version_with_a_broken_package_keeps_no_other_waiting(tmp_path: Path) -> None:

@@ -179,3 +179,14 @@ def test_data_is_compared_with_the_reference_that_is_named(tmp_path: Path) -> No
         run(ws, RunRequest(reference={"rows": champion}))
 
     assert run(ws)[0].data == {"rows": get_version(ws, "rows", version=3).digest}
+
+
+def test_data_that_was_refused_does_not_become_what_the_next_is_compared_with(tmp_path: Path) -> None:
+    ws = open_with_rows(tmp_path)
+    run(ws)
+    for n in (200, 190):
+        make_constant(n).write_csv(tmp_path / "data" / "rows.csv")
+        add(ws, tmp_path / "data" / "rows.csv")
+
+        with pytest.raises(GateFailedError, match=r"column 'hour' is 0 .*version 1: "):
+            run(ws)

@@ -87,9 +87,10 @@ def test_finished_steps_of_a_failed_run_are_kept(tmp_path: Path) -> None:
             "keeping what step training returned, a generator, failed",
         ),
         ("return raw.head(3)", "import sys; sys.exit(3)", "step training failed: SystemExit: 3"),
+        ("return raw.head(3)", r"raise ValueError('\ud800')", r"step training failed: ValueError: \ud800"),
         ("def raw(", "import flihgts\n\ndef raw(", "importing pipeline.py failed: ModuleNotFoundError"),
     ],
-    ids=["None", "generator", "exit", "import"],
+    ids=["None", "generator", "exit", "unwritable", "import"],
 )
 def test_misbehaving_code_is_named(tmp_path: Path, old: str, fresh: str, said: str) -> None:
     ws = open_project(tmp_path, PIPELINE.replace(old, fresh))
@@ -98,6 +99,7 @@ def test_misbehaving_code_is_named(tmp_path: Path, old: str, fresh: str, said: s
         run(ws)
 
     assert said in caught.value.message
+    assert "petla/pipeline" not in caught.value.traceback
 
 
 def test_run_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from petla.models.signature import Row
 from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Recorder
+from petla.serving.schema import Schema
 from tests.deployments.tiny import SIGNATURE, make_package
 
 AMOUNT_ONLY: Row = (0.25, 1, "pl")
@@ -60,7 +61,7 @@ class Bench:
 
     def run(self, runtime: StandIn, story: Callable[[Lane], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401
         async def tell() -> object:
-            loaded = Loaded(7, make_package(), runtime)
+            loaded = Loaded(7, make_package(), runtime, Schema(SIGNATURE))
             lane = Lane(loaded, AnswerTable(), self._recorder, self.metrics.of("fraud"), uuid7_source())
             return await story(lane)
 
@@ -114,10 +115,12 @@ def test_slow_model_runs_on_a_thread_while_the_next_batch_gathers(bench: Bench) 
     async def story(lane: Lane) -> list[bytes]:
         first = asyncio.create_task(ask(lane))
         await asyncio.to_thread(runtime.has_begun.wait, 10)
-        others = [asyncio.create_task(ask(lane)) for _ in range(4)]
-        await asyncio.sleep(0)
-        runtime.may_go.set()
-        answers = await asyncio.gather(first, *others)
+
+        async def let_go() -> bytes:
+            runtime.may_go.set()
+            return await first
+
+        answers = await asyncio.gather(*(ask(lane) for _ in range(4)), let_go())
         await lane.drained()
         return answers
 
@@ -170,12 +173,12 @@ def test_too_many_waiting_rows_are_refused_at_once(bench: Bench) -> None:
     runtime.may_go.clear()
 
     async def story(lane: Lane) -> None:
-        waiting = [asyncio.create_task(ask(lane, n=11_000)) for _ in range(2)]
-        await asyncio.sleep(0)
-        with pytest.raises(UnavailableError, match="22000 rows wait"):
-            await ask(lane)
-        runtime.may_go.set()
-        await asyncio.gather(*waiting)
+        async def come_too_late() -> None:
+            with pytest.raises(UnavailableError, match="22000 rows wait"):
+                await ask(lane)
+            runtime.may_go.set()
+
+        await asyncio.gather(ask(lane, n=11_000), ask(lane, n=11_000), come_too_late())
 
     bench.run(runtime, story)
 
@@ -214,7 +217,8 @@ def test_answer_has_the_project_s_words(
         metrics = Metrics("0", tmp_path)
         recorder = Recorder(tmp_path, "0", "process", metrics)
         words = AnswerTable(probability="how sure")
-        lane = Lane(Loaded(7, package, Fixed(is_fast=True)), words, recorder, metrics.of("fraud"), uuid7_source())
+        loaded = Loaded(7, package, Fixed(is_fast=True), Schema(signature))
+        lane = Lane(loaded, words, recorder, metrics.of("fraud"), uuid7_source())
         return await ask(lane, n=2)
 
     for answer in json.loads(asyncio.run(story())):

@@ -44,6 +44,16 @@ def test_list_gives_rows() -> None:
     assert decode(b" \n[" + json.dumps(GOOD).encode() + b"]") == ([ROW], True)
 
 
+@pytest.mark.parametrize("name", ['said "no"', "back\\slash", "new\nline", "id", "f0", "", "Łódź"])
+def test_any_column_name_works(name: str) -> None:
+    field = InputField(name, Kind.NUMBER, is_nullable=False)
+    schema = Schema(Signature(inputs=(field,), target="y", task="regression"))
+
+    assert schema.decode(json.dumps([{name: 1}]).encode()) == ([(1.0,)], True)
+    with pytest.raises(InvalidError, match="is an unknown field"):
+        schema.decode(b'{"other": 1}')
+
+
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
     [("temp", 2, 2.0), ("temp", -(10**30), -1e30), ("count", 3.0, 3), ("count", None, None), ("city name", "", "")],

@@ -208,6 +208,16 @@ def test_lock_waits_for_its_holder(tmp_path: Path) -> None:
         finish(process)
 
 
+def test_long_wait_says_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    process = _hold(tmp_path / "lock")
+
+    with pytest.raises(BusyError), lock(tmp_path / "lock", purpose="a test", wait_s=1.2):
+        pass
+
+    process.communicate("\n")
+    assert [record.__dict__["holder"] for record in caplog.records] == [f"petla run delay (pid {process.pid})"]
+
+
 def test_lock_is_free_after_an_exception(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(ZeroDivisionError), lock(tmp_path / "lock", purpose="a test"):

@@ -36,7 +36,6 @@ def test_what_was_put_comes_back(store: ObjectStore, tmp_path: Path, content: by
 
     assert store.put_bytes(content) == digest == digest_bytes(content)
     assert store.get_bytes(digest) == content
-    assert store.size_of(digest) == len(content)
     store.verify(digest)
     store.copy_out(digest, tmp_path / "deep" / "target")
     assert (tmp_path / "deep" / "target").read_bytes() == content
@@ -96,6 +95,18 @@ def test_putting_the_bytes_again_does_not_touch_the_damaged_object(store: Object
     assert _path_of(store, digest).read_bytes() == b"wrong"
 
 
+def test_putting_the_file_again_names_the_damaged_object(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"right")
+    digest = store.put_file(tmp_path / "source")
+    _damage(store, digest)
+
+    with pytest.raises(CorruptError, match=f"object {digest} .* is damaged"):
+        store.put_file(tmp_path / "source")
+
+    assert _path_of(store, digest).read_bytes() == b"wrong"
+    assert [path.name for path in store.folder.rglob(".tmp-*")] == []
+
+
 def test_removing_the_damaged_file_and_adding_again_heals(store: ObjectStore) -> None:
     digest = store.put_bytes(b"right")
     _damage(store, digest)
@@ -109,7 +120,7 @@ def test_removing_the_damaged_file_and_adding_again_heals(store: ObjectStore) ->
 def test_missing_object_is_named(store: ObjectStore, tmp_path: Path) -> None:
     target = tmp_path / "target"
 
-    for read in (store.get_bytes, store.verify, store.size_of, lambda name: store.copy_out(name, target)):
+    for read in (store.get_bytes, store.verify, lambda name: store.copy_out(name, target)):
         with pytest.raises(NotFoundError, match=f"object {MISSING} is not in"):
             read(MISSING)
 

@@ -3,9 +3,8 @@
 import msgspec
 
 from petla.deployments.deploy import find_deployment
-from petla.gates.verdict import Verdict, decode_verdict
-from petla.incidents.incident import Incident
-from petla.incidents.incidents import list_incidents
+from petla.gates.verdict import Verdict, find_verdict
+from petla.incidents.incidents import list_unresolved
 from petla.loop.approvals import ApprovalState, list_approvals
 from petla.models.registry import Certificate, ModelVersion
 from petla.models.states import State
@@ -66,14 +65,9 @@ def describe_model(ws: Workspace, model: str) -> ModelStatus:
         live=deployed.live if deployed else None,
         standby=deployed.standby if deployed else None,
         traffic=count_traffic(ws, model),
-        open_incidents=tuple(incident.id for incident in list_unresolved(ws, model)),
+        open_incidents=tuple(incident.id for incident in list_unresolved(ws, model=model)),
         waiting_approvals=tuple(approval.id for approval in waiting),
     )
-
-
-def list_unresolved(ws: Workspace, model: str) -> list[Incident]:
-    """Return a model's incidents that are not over, newest first."""
-    return [found for found in list_incidents(ws, model=model) if not found.is_resolved]
 
 
 def describe_version(version: ModelVersion) -> VersionDetail:
@@ -85,5 +79,5 @@ def describe_version(version: ModelVersion) -> VersionDetail:
         run_id=version.run_id,
         created_at=version.created_at,
         certificate=version.certificate,
-        verdict=decode_verdict(version.verdict) if version.verdict else None,
+        verdict=find_verdict(version),
     )

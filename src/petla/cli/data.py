@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petla.cli.faults import NO
-from petla.cli.output import AsJson, leave, note, print_json, print_table, say, show_bytes
+from petla.cli.output import AsJson, count, leave, note, print_json, print_table, say, show_bytes
 from petla.cli.parts import workspace_of
 
 if TYPE_CHECKING:
@@ -45,13 +45,16 @@ def add(
         return
     version = report.version
     what = "is new" if report.is_new else "was known already"
-    rows = "" if version.rows is None else f", {version.rows:,} rows"
+    rows = "" if version.rows is None else f", {count(version.rows, 'row')}"
     label = f"{version.dataset} version {version.version}"
-    say(f"{label} {what}: {version.files:,} files, {show_bytes(version.size_bytes)}{rows}")
+    say(f"{label} {what}: {count(version.files, 'file')}, {show_bytes(version.size_bytes)}{rows}")
     if report.registered:
         say(f"added [data.{version.dataset}] to petla.toml")
     _print_findings(report.findings)
-    say(f"next: git add {path}.dvc && git commit, then petla run")
+    if any(finding.severity == "block" for finding in report.findings):
+        say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")
+    else:
+        say(f"next: git add {path}.dvc && git commit, then petla run")
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
@@ -82,7 +85,7 @@ def checkout(
     if as_json:
         print_json(found)
         return
-    say(f"{name} is now version {found.version} ({found.files:,} files, {show_bytes(found.size_bytes)})")
+    say(f"{name} is now version {found.version} ({count(found.files, 'file')}, {show_bytes(found.size_bytes)})")
 
 
 def log(
@@ -170,4 +173,4 @@ def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: A
 
 def _print_findings(findings: "Sequence[DataFinding]") -> None:
     for finding in findings:
-        note(f"{finding.severity}: {finding.column}: {finding.message} ({finding.before} -> {finding.after})")
+        note(f"{finding.severity}: {finding.message} ({finding.before} -> {finding.after})")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from petla.cli.models import require_version
-from petla.cli.output import AsJson, print_json, print_table, say
+from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
 
 if TYPE_CHECKING:
@@ -73,4 +73,4 @@ def _report(done: "Deployment", *, as_json: bool) -> None:
     if done.took_ms is None:
         say("nothing is serving yet; next: petla up")
     else:
-        say(f"{done.workers} workers swapped in {done.took_ms:.0f} ms; next: petla monitor show {done.model}")
+        say(f"{count(done.workers, 'worker')} swapped in {done.took_ms:.0f} ms; next: petla monitor show {done.model}")

@@ -62,9 +62,12 @@ def guard(command: Callable[[], object], *, is_debug: bool = False, is_json: boo
             print(msgspec.json.encode(document_of(error)).decode())
         return status_of(error)
     except SystemExit as leaving:
+        # Typer turns Ctrl-C into this status.
+        if leaving.code == INTERRUPTED:
+            _say_stopped()
         return leaving.code if isinstance(leaving.code, int) else DONE
     except KeyboardInterrupt:
-        print("stopped; nothing that was finished is lost", file=sys.stderr)
+        _say_stopped()
         return INTERRUPTED
     except BrokenPipeError:
         return DONE
@@ -73,6 +76,11 @@ def guard(command: Callable[[], object], *, is_debug: bool = False, is_json: boo
         _explain_bug(error, is_debug=is_debug)
         return OUR_BUG
     return DONE
+
+
+def _say_stopped() -> None:
+    print("petla: stopped; nothing that was finished is lost", file=sys.stderr)
+    print("next: run the same command again to go on", file=sys.stderr)
 
 
 def _explain(error: PetlaError, *, is_debug: bool) -> None:

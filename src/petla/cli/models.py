@@ -80,8 +80,8 @@ def reproduce(context: typer.Context, reference: Reference, as_json: AsJson = Fa
         rows = [(metric, value, done.metrics_now.get(metric)) for metric, value in done.metrics_then.items()]
         print_table(("metric", "then", "now"), rows, empty="the certificate holds no metrics")
         say("the same package, byte for byte" if done.is_identical else "the packages differ in their bytes")
-        for changed in done.changed_environment:
-            say(f"environment: {changed}")
+        for package, (then, now) in done.changed_environment.items():
+            say(f"environment: {package} was {then or 'absent'}, is {now or 'absent'}")
     if not done.is_same:
         leave(NO)
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from petla.cli.output import AsJson, print_json, print_table, say
+from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
 
 
@@ -37,7 +37,7 @@ def show(
     if as_json:
         print_json({"model": name, "live": deployment.live, "traffic": traffic, "quality": quality, "drift": drift})
         return
-    say(f"{name}:{deployment.live} is live; {traffic.total:,} decisions in all")
+    say(f"{name}:{deployment.live} is live; {count(traffic.total, 'decision')} in all")
     metric = table.quality_metric
     rows = [(w.version, w.number, w.rows, w.metrics.get(metric), w.ended_at[:19]) for w in quality]
     head = ("version", "window", "labelled rows", metric, "until (UTC)")

@@ -49,7 +49,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty:
 
 
 def show(value: object) -> str:
-    """Write one cell: numbers with separators and four digits, nothing as a dash."""
+    """Write one cell: numbers with separators and four digits, nothing as a dash, of a text its first line."""
     match value:
         case None | "":
             return "-"
@@ -60,7 +60,18 @@ def show(value: object) -> str:
         case float():
             return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
         case _:
-            return str(value)
+            first, more, _ = str(value).partition("\n")
+            return f"{first} …" if more else first
+
+
+def count(number: int, what: str) -> str:
+    """Write a number of things.
+
+    Example:
+        >>> count(1, "file"), count(1200, "file")
+        ('1 file', '1,200 files')
+    """
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def show_bytes(size: int) -> str:

@@ -33,7 +33,7 @@ def run(
     model: Annotated[str | None, typer.Option(help="A model of petla.toml; may be left out if there is one.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: name=value.")] = None,
     step: Annotated[str | None, typer.Option(help="Stop after this step.")] = None,
-    accept_data: Annotated[str, typer.Option(help="Train although the data checks object; say why.")] = "",
+    accept_data: Annotated[str | None, typer.Option(help="Train although the data checks object; say why.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the pipeline, package the model, judge it: prints the run, the gates and the candidate."""
@@ -41,7 +41,9 @@ def run(
 
     workspace = workspace_of(context)
     name, _ = workspace.get_model(model)
-    request = RunRequest(parameters=_pairs(set_ or [], "--set"), only_step=step, accept_data=accept_data)
+    if accept_data is not None and not accept_data.strip():
+        raise InvalidError("--accept-data has no reason", hint="write --accept-data REASON", field="--accept-data")
+    request = RunRequest(parameters=_pairs(set_ or [], "--set"), only_step=step, accept_data=accept_data or "")
     if step is None:
         _train(workspace, name, request, as_json=as_json)
     else:

@@ -228,6 +228,11 @@ def decode_project(text: str) -> Project:
     return project
 
 
+def is_name(text: str) -> bool:
+    """Whether a dataset or a model may be called so: lower-case letters, digits and _, starting with a letter."""
+    return _NAME.fullmatch(text) is not None
+
+
 def _invalid(faults: list[Fault]) -> InvalidError:
     lines = [f"  {f.field}: {f.message}" + (f" ({f.hint})" if f.hint else "") for f in faults]
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -242,7 +247,7 @@ def _check_names(raw: dict[str, object]) -> list[Fault]:
     message = "is no name: use lower-case letters, digits and _, starting with a letter"
     tables = {table: names for table in ("data", "models") if isinstance(names := raw.get(table), dict)}
     named = [(table, name) for table, names in tables.items() for name in names]
-    return [Fault(f"{table}.{name}", message) for table, name in named if not _NAME.fullmatch(name)]
+    return [Fault(f"{table}.{name}", message) for table, name in named if not is_name(name)]
 
 
 def _check_references(project: Project) -> list[Fault]:

@@ -6,6 +6,8 @@ limits leave room for chance, so that two random parts of the same data pass.
 
 import math
 
+import msgspec
+
 from petla.core.project import CheckTable
 from petla.data.columns import ColumnProfile, Kind, Profile
 from petla.data.rules.categories import check_categories
@@ -183,5 +185,4 @@ def _finding(column: str, rule: str, message: str, before: str, after: str) -> D
 
 
 def _soften(finding: DataFinding) -> DataFinding:
-    values = {name: getattr(finding, name) for name in DataFinding.__struct_fields__}
-    return DataFinding(**values | {"severity": "warn"})
+    return msgspec.structs.replace(finding, severity="warn")

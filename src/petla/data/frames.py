@@ -1,5 +1,6 @@
 """Tables from files: CSV and Parquet, one file or a folder of them."""
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +115,7 @@ def _read_part(path: Path) -> "pl.DataFrame":
             # The kinds come from all rows: an integer column whose millionth value is a text is no integer column.
             infer_schema_length=None,
         )
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidError(
             f"{path} cannot be read as a table: {said}", hint="open it and see; UTF-8 is needed in a CSV"
@@ -123,5 +124,6 @@ def _read_part(path: Path) -> "pl.DataFrame":
 
 def _find_separator(path: Path) -> str:
     with path.open("rb") as file:
-        header = file.readline(1 << 20).decode("utf-8", errors="replace")
+        # NOTE: Polars reads a header that is not UTF-8 all the same, as columns without a name.
+        header = codecs.getincrementaldecoder("utf-8")().decode(file.readline(1 << 20))
     return max(_SEPARATORS, key=header.count)

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.project import PROJECT_FILE, Project, decode_project
+from petla.core.project import PROJECT_FILE, Project, decode_project, is_name
 from petla.storage.files import write_atomic
 
 
@@ -41,7 +41,7 @@ def choose_name(project: Project, place: str, name: str | None) -> str:
     """Return the dataset's name for a path: the one it has, the one asked for, or one made from the file's name.
 
     Raises:
-        InvalidError: the path has another name already, or the name another path.
+        InvalidError: the path has another name already, the name another path, or it is none.
     """
     known = find_name(project, place)
     if known is not None:
@@ -50,6 +50,12 @@ def choose_name(project: Project, place: str, name: str | None) -> str:
                 f"{place} is the dataset {known!r} already", hint=f"leave out the name, or rename [data.{known}]"
             )
         return known
+    if name is not None and not is_name(name):
+        raise InvalidError(
+            f"{name!r} is no name for a dataset",
+            hint="use lower-case letters, digits and _, starting with a letter",
+            field="name",
+        )
     chosen = name or re.sub(r"[^a-z0-9]+", "_", Path(place).stem.lower()).strip("_")
     if not chosen[:1].isalpha():
         chosen = f"data_{chosen}".rstrip("_")
@@ -69,7 +75,8 @@ def append_table(root: Path, name: str, place: str) -> Project:
         InvalidError: the project file would not be valid with it; it stays as it was.
     """
     path = root / PROJECT_FILE
-    text = path.read_text(encoding="utf-8")
+    # NOTE: some editors begin a file with a mark that only "-sig" takes away
+    text = path.read_text(encoding="utf-8-sig")
     end = "" if text.endswith("\n") else "\n"
     # A JSON text is a TOML text.
     text += f"{end}\n[data.{name}]\npath = {msgspec.json.encode(place).decode()}\n"

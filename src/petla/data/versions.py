@@ -4,8 +4,7 @@ Adding goes from the bytes to the row to the pointer, so that whatever dies in b
 objects without a row are known bytes, a row without a pointer is found by its digest.
 """
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -247,10 +246,8 @@ def pointer_bytes(ws: Workspace, version: DatasetVersion) -> tuple[str, bytes]:
     return pointer_path(Path(table.path)).as_posix(), _encode(table.path, version)
 
 
-@contextlib.contextmanager
-def _working_on_data(ws: Workspace, purpose: str) -> Iterator[None]:
-    with lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s):
-        yield
+def _working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
+    return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
 
 
 def _find_previous(ws: Workspace, version: DatasetVersion) -> DatasetVersion | None:

@@ -44,10 +44,13 @@ def count_known(ws: Workspace, ids: Sequence[str]) -> int:
         return records.count_known(connection, ws.name, ids)
 
 
-def count_labelled(ws: Workspace, model: str, after_feedback: int = 0) -> int:
-    """Return the number of a model's decisions that have feedback newer than the row `after_feedback`."""
+def count_labelled(ws: Workspace, model: str, after_feedback: int = 0, *, limit: int | None = None) -> int:
+    """Return the number of a model's decisions that have feedback newer than the row `after_feedback`.
+
+    With a limit, counting ends there: whoever asks whether there are enough need not count them all.
+    """
     with reading(ws.engine) as connection:
-        return records.count_labelled(connection, ws.name, model, after_feedback)
+        return records.count_labelled(connection, ws.name, model, after_feedback, limit)
 
 
 def list_labelled(

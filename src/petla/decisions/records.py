@@ -107,10 +107,11 @@ def count_known(connection: Connection, project: str, ids: Sequence[str]) -> int
     return sum(_count(connection, query.where(_belongs(project), decisions.c.id.in_(page))) for page in pages)
 
 
-def count_labelled(connection: Connection, project: str, model: str, after_feedback: int) -> int:
-    """Return the number of a model's decisions with feedback newer than `after_feedback`."""
-    query = select(func.count(feedback.c.decision_id.distinct())).select_from(_labelled())
-    return _count(connection, query.where(_belongs(project, model), feedback.c.seq > after_feedback))
+def count_labelled(connection: Connection, project: str, model: str, after_feedback: int, limit: int | None) -> int:
+    """Return the number of a model's decisions with feedback newer than `after_feedback`, counted up to `limit`."""
+    query = select(feedback.c.seq).select_from(_labelled())
+    found = query.where(_belongs(project, model), _is_after(project, after_feedback), _is_newest).limit(limit)
+    return _count(connection, select(func.count()).select_from(found.subquery()))
 
 
 def list_labelled(
@@ -125,7 +126,7 @@ def list_labelled(
     query = (
         select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.label, d.score, f.truth)
         .select_from(_labelled())
-        .where(_belongs(project, model, version), f.seq > after_feedback, _is_newest)
+        .where(_belongs(project, model, version), _is_after(project, after_feedback), _is_newest)
         .order_by(f.seq)
         .limit(limit)
     )
@@ -185,6 +186,11 @@ def _belongs(project: str, model: str | None = None, version: int | None = None)
     if version is not None:
         wanted.append(decisions.c.version == version)
     return and_(*wanted)
+
+
+def _is_after(project: str, feedback_seq: int) -> ColumnElement[bool]:
+    # NOTE: the project once more, although the join says it: only so the index of what came after a row is used.
+    return and_(feedback.c.project == project, feedback.c.seq > feedback_seq)
 
 
 def _is_stream(project: str, stream: str) -> ColumnElement[bool]:

@@ -123,18 +123,18 @@ class _Shipment:
         project = self._ws.name
         rows = [
             records.DecisionRow(
-                id=d.id,
-                project=project,
-                request_id=d.request_id,
-                at=moment(d.at_ns),
-                model=d.model,
-                version=d.version,
-                inputs=encode(dict(zip(self._names_of(d), d.inputs, strict=True))).decode(),
-                label=encode(d.label).decode(),
-                score=d.score,
-                served_by=d.served_by,
-                latency_us=d.latency_us,
-                worker=d.worker,
+                d.id,
+                project,
+                d.request_id,
+                moment(d.at_ns),
+                d.model,
+                d.version,
+                encode(dict(zip(self._names_of(d), d.inputs, strict=True))).decode(),
+                encode(d.label).decode(),
+                d.score,
+                d.served_by,
+                d.latency_us,
+                d.worker,
             )
             for d in batch
         ]

@@ -104,10 +104,9 @@ class SpoolWriter:
             if self._descriptor < 0 or self._offset >= self._segment_bytes:
                 self._begin_segment()
             written = os.write(self._descriptor, frame)
-            if written < len(frame):
+            while written < len(frame):
                 # NOTE: a disk that fills up takes a part first and says why only when asked again.
-                os.write(self._descriptor, frame[written:])
-                written = len(frame)
+                written += os.write(self._descriptor, frame[written:])
             if self._is_flushed:
                 os.fdatasync(self._descriptor)
         except OSError as error:

@@ -133,20 +133,34 @@ def republish(ws: Workspace) -> int:
     """Write the newest snapshot to its file if that is missing or behind; return its number, 0 if there is none.
 
     Raises:
+        BusyError: somebody deploys, and has not come to the end of it in time.
         UnavailableError: the file cannot be written.
     """
-    with reading(ws.engine) as connection:
-        newest = records.find_newest_snapshot(connection, ws.name)
+    newest = _find_newest(ws)
     if newest is None:
         return 0
+    if _is_published(ws, newest):
+        return newest.number
+    with _lock(ws, "publishing again"):
+        # Whoever deploys holds the lock from the rows to the file, so what is behind now was left behind.
+        newest = _find_newest(ws) or newest
+        if not _is_published(ws, newest):
+            _publish(ws, newest)
+            logger.warning("snapshot.republished", extra={"number": newest.number})
+    return newest.number
+
+
+def _find_newest(ws: Workspace) -> Snapshot | None:
+    with reading(ws.engine) as connection:
+        return records.find_newest_snapshot(connection, ws.name)
+
+
+def _is_published(ws: Workspace, snapshot: Snapshot) -> bool:
     try:
         published = read_snapshot(ws.state)
     except msgspec.DecodeError:
-        published = None
-    if published is None or published.number < newest.number:
-        _publish(ws, newest)
-        logger.warning("snapshot.republished", extra={"number": newest.number})
-    return newest.number
+        return False
+    return published is not None and published.number >= snapshot.number
 
 
 def _lock(ws: Workspace, purpose: str) -> AbstractContextManager[None]:

@@ -61,11 +61,6 @@ def judge(ws: Workspace, version: ModelVersion, holdout: "pl.DataFrame") -> Verd
     return verdict
 
 
-def decode_verdict(version: ModelVersion) -> Verdict | None:
-    """Return a version's verdict, or None if it was not judged yet."""
-    return None if version.verdict is None else msgspec.json.decode(version.verdict, type=Verdict)
-
-
 def _list_checks(
     ws: Workspace, table: ModelTable, version: ModelVersion, champion: ModelVersion | None, holdout: "pl.DataFrame"
 ) -> Iterator[Check]:

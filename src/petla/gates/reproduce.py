@@ -53,9 +53,11 @@ def reproduce(ws: Workspace, model: str, version: int, progress: Progress) -> Re
             commit=certificate.commit,
             accept_data="they were accepted when the version was made",
         )
-        run = run_pipeline(copy, model, request, progress)
-        packaged = package_run(copy, run)
-        copy.engine.dispose()
+        try:
+            _add_data(copy, ws, certificate)
+            packaged = package_run(copy, run_pipeline(copy, model, request, progress))
+        finally:
+            copy.close()
     return Reproduction(
         metrics_then=certificate.metrics,
         metrics_now=packaged.metrics,
@@ -76,9 +78,8 @@ def _require_commit(subject: str, certificate: Certificate) -> None:
 
 
 def _open_copy(ws: Workspace, certificate: Certificate, folder: Path) -> Workspace:
-    """Export the commit's tree, put the data into it, and open it as a project with a state of its own."""
+    """Export the commit's tree and open it as a project with a state of its own."""
     from petla.data.git import export_tree
-    from petla.data.versions import add, materialize
 
     export_tree(ws.root, certificate.commit, folder)
     try:
@@ -89,13 +90,20 @@ def _open_copy(ws: Workspace, certificate: Certificate, folder: Path) -> Workspa
     state = folder / STATE_FOLDER
     state.mkdir(exist_ok=True)
     (state / "objects").symlink_to(ws.objects.folder.resolve(), target_is_directory=True)
-    settings = msgspec.structs.replace(ws.settings, database="", actor=ws.actor)
+    # NOTE: not left to the project file, which may name the database that everybody shares
+    settings = msgspec.structs.replace(ws.settings, database=f"sqlite:///{state / 'petla.db'}", actor=ws.actor)
     copy = Workspace(folder, decode_project(text), settings, clock=ws.clock)
     copy.keys = ws.keys
+    return copy
+
+
+def _add_data(copy: Workspace, ws: Workspace, certificate: Certificate) -> None:
+    """Put the datasets that the version was made from into the copy."""
+    from petla.data.versions import add, materialize
+
     for dataset, digest in certificate.data.items():
         _, table = copy.get_dataset(dataset)
-        add(copy, materialize(ws, digest, folder / table.path), name=dataset)
-    return copy
+        add(copy, materialize(ws, digest, copy.root / table.path), name=dataset)
 
 
 def _to_text(value: bool | float | str) -> str:

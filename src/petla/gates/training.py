@@ -14,7 +14,7 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import NotFoundError
 from petla.gates.memory import Remembered, find_live_version, memory_path, recall, remember
-from petla.gates.verdict import Verdict
+from petla.gates.verdict import Verdict, find_verdict
 from petla.models.states import State
 from petla.pipeline.plan import RunRequest, make_plan
 from petla.pipeline.result import RunResult
@@ -112,13 +112,13 @@ def _with_reference(ws: Workspace, model: str, request: RunRequest) -> RunReques
 
 def _finish(ws: Workspace, run: RunResult, request: RunRequest, path: Path) -> TrainResult:
     """Package, register and judge what a run made, leaving out what was done before a crash."""
-    from petla.gates.judge import decode_verdict, judge
+    from petla.gates.judge import judge
     from petla.models.registry import find_version_of_run, get_version
     from petla.pipeline.runs import load_frame
 
     _, table = ws.get_model(run.model)
     version = find_version_of_run(ws, run.model, run.run_id) or _register(ws, run, request)
-    verdict = decode_verdict(version) or judge(ws, version, load_frame(ws, run, table.holdout))
+    verdict = find_verdict(version) or judge(ws, version, load_frame(ws, run, table.holdout))
     state = get_version(ws, run.model, version.version).state
     remember(path, Remembered(run=run, verdict=verdict, state=state))
     return TrainResult(run=run, version=version.version, state=state, verdict=verdict, is_unchanged=False)

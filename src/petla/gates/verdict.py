@@ -1,6 +1,11 @@
 """A verdict: every check of a candidate with its figures."""
 
+from typing import TYPE_CHECKING
+
 import msgspec
+
+if TYPE_CHECKING:
+    from petla.models.version import ModelVersion
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +33,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     def passed(self) -> bool:
         """Whether every gate passed."""
         return all(check.passed for check in self.checks)
+
+
+def find_verdict(version: "ModelVersion") -> Verdict | None:
+    """Return a version's verdict, or None if it was not judged yet."""
+    return decode_verdict(version.verdict) if version.verdict else None
 
 
 def decode_verdict(raw: bytes) -> Verdict:

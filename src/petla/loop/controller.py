@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 
-from petla.core.errors import PetlaError
+from petla.core.errors import BusyError, CorruptError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.shipper import ship
 from petla.deployments.deploy import republish
@@ -35,9 +35,8 @@ PAUSE_S = 0.3
 LONGEST_PAUSE_S = 10.0
 # a step that fails so often in a row ends its retraining
 ATTEMPTS = 5
+# decisions in one transaction: a long backlog is moved in fewer, and other writers wait for none of them long
 _SHIPPED_AT_ONCE = 50_000
-# so that a long backlog does not keep the monitors waiting
-_ROUNDS = 20
 _KINDS: tuple[FindingKind, ...] = ("drift", "quality")
 
 
@@ -56,17 +55,16 @@ class Controller:
         self._counter = make_counter(ws, self._references)
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
-        self._is_published = False
+        # what was last said of a damaged spool, which every pass meets again
+        self._damage = ""
         # retraining -> attempts that failed in a row, and when the next one may be made
         self._faults: dict[int, int] = {}
         self._not_before_s: dict[int, float] = {}
 
     def tick(self) -> None:
         """Do one pass: ship, judge, open incidents, take one step of each retraining."""
-        if not self._is_published:
-            # a crash may have come between a deployment's rows and its file
-            republish(self._ws)
-            self._is_published = True
+        # a command that was killed may have left a deployment's rows without its file
+        republish(self._ws)
         self._ship()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
@@ -99,10 +97,14 @@ class Controller:
         self._trainer.close()
 
     def _ship(self) -> None:
-        for _ in range(_ROUNDS):
-            shipped = ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
-            if shipped.decisions + shipped.feedback < _SHIPPED_AT_ONCE:
-                return
+        """Ship what the spools hold; a damaged one is reported once and keeps no monitor and no retraining waiting."""
+        try:
+            ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
+            self._damage = ""
+        except CorruptError as error:
+            if str(error) != self._damage:
+                logger.error("spool.found_damaged", extra={"error": str(error)})  # noqa: TRY400 - the message says it all
+            self._damage = str(error)
 
     def _tend_incidents(self, model: str) -> None:
         """Open incidents for alarms about the champion; close those about versions that are live no longer."""
@@ -132,27 +134,36 @@ class Controller:
             return
         try:
             advance(self._ws, retraining, self._trainer)
-        except PetlaError as error:
+        except BusyError as error:
+            # no fault of this retraining: a person's run, or a training that outlived its controller, is at work
+            self._not_before_s[retraining.id] = time.monotonic() + self._rest_s
+            logger.info("retraining.step_postponed", extra={"retraining": retraining.id, "error": str(error)})
+        except Exception as error:  # a border: what one retraining runs into does not hold up the others
             self._count_fault(retraining, error)
-            return
-        self._faults.pop(retraining.id, None)
+        else:
+            # NOTE: a training that was only started has not got through yet
+            if not self._trainer.is_training(retraining):
+                self._faults.pop(retraining.id, None)
 
-    def _count_fault(self, retraining: Retraining, error: PetlaError) -> None:
+    def _count_fault(self, retraining: Retraining, error: Exception) -> None:
         count = self._faults[retraining.id] = self._faults.get(retraining.id, 0) + 1
         self._not_before_s[retraining.id] = time.monotonic() + self._rest_s * 2 ** (count - 1)
-        details = {"retraining": retraining.id, "state": retraining.state.value, "error": str(error), "attempt": count}
-        logger.warning("retraining.step_failed", extra=details)
+        is_known = isinstance(error, PetlaError)
+        said = str(error) if is_known else f"{type(error).__name__}: {error}"
+        details = {"retraining": retraining.id, "state": retraining.state.value, "error": said, "attempt": count}
+        logger.warning("retraining.step_failed", extra=details, exc_info=not is_known)
         if count >= ATTEMPTS:
-            give_up(self._ws, retraining, f"{retraining.state}: {error}")
+            give_up(self._ws, retraining, f"{retraining.state}: {said}")
 
 
 def plan_for(ws: Workspace, incident: Incident) -> Step:
-    """Say what the retraining policy does about an incident that is open; pages show its reason.
+    """Say what the retraining policy does about an incident that is open.
 
     Raises:
         NotFoundError: the incident's model is no longer in the project file.
     """
     name, table = ws.get_model(incident.model)
     last = next(iter(list_retrainings(ws, model=name, limit=1)), None)
-    labels = count_labelled(ws, name, after_feedback=last.last_feedback if last else 0)
+    since = last.last_feedback if last else 0
+    labels = count_labelled(ws, name, after_feedback=since, limit=table.retrain.minimum_rows)
     return decide(table.retrain, Situation(kind=incident.kind, last=last, labels=labels))

@@ -12,12 +12,11 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from petla.core.errors import UnavailableError
+from petla.core.errors import BusyError, UnavailableError
 from petla.data.git import commit_on_branch, export_tree, read_state
 from petla.data.versions import DatasetVersion, add_content, get_version, list_versions, pointer_bytes
 from petla.decisions.export import export_labelled
-from petla.gates.judge import decode_verdict
-from petla.gates.verdict import Verdict
+from petla.gates.verdict import Verdict, find_verdict
 from petla.loop.approvals import ApprovalState, ask, get_approval, withdraw
 from petla.loop.retrainings import CONTROLLER, get_retraining, move_on
 from petla.loop.rollout import go_live
@@ -128,13 +127,15 @@ def _conclude(ws: Workspace, retraining: Retraining, end: TrainingEnd) -> Retrai
 
 
 def _conclude_without_answer(ws: Workspace, retraining: Retraining, end: TrainingEnd) -> Retraining:
-    """End what would fail again; let the controller count the attempts of what may pass."""
+    """End what would fail again; let the controller try again what may pass."""
     code = end.fault.code if end.fault else ""
     reason = end.fault.message if end.fault else end.tail or f"it ended with status {end.status} and said nothing"
     if code == "gate_failed":
         return move_on(ws, retraining, RetrainingState.LOST, outcome=f"the fresh data did not pass: {reason}")
     if code in _LASTING:
         return give_up(ws, retraining, f"training failed: {reason}")
+    if code == BusyError.code:
+        raise BusyError(reason, hint="it is tried again by itself")
     raise UnavailableError(f"training ended with status {end.status}: {reason}", hint="see the incident's outcome")
 
 
@@ -142,7 +143,7 @@ def _ask(ws: Workspace, retraining: Retraining) -> Retraining:
     _, model = ws.get_model(retraining.model)
     if model.deploy.approval == "none":
         return move_on(ws, retraining, RetrainingState.DEPLOYING)
-    verdict = decode_verdict(registry.get_version(ws, retraining.model, retraining.challenger))
+    verdict = find_verdict(registry.get_version(ws, retraining.model, retraining.challenger))
     if verdict is None:
         return give_up(ws, retraining, f"{retraining.model}:{retraining.challenger} has no verdict")
     ask(ws, retraining, verdict)

@@ -26,7 +26,7 @@ class RetrainingState(StrEnum):
     DONE = "done"
     # a person said no
     REFUSED = "refused"
-    # the challenger failed a gate, or brought nothing
+    # the challenger failed a gate, brought nothing, or was overtaken by what a person put live
     LOST = "lost"
     # it could not be carried through
     FAILED = "failed"

@@ -91,6 +91,10 @@ class Trainer:
         del self._running[retraining.id]
         return _read_end(status, folder)
 
+    def is_training(self, retraining: Retraining) -> bool:
+        """Whether a retraining's process was started and its end was not asked for yet."""
+        return retraining.id in self._running
+
     def close(self) -> None:
         """End the processes that still run."""
         for process in self._running.values():

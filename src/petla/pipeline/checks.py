@@ -6,6 +6,8 @@ from petla.core.errors import GateFailedError
 from petla.data.checks import DataFinding
 from petla.data.versions import DatasetVersion, check_version, get_version
 from petla.pipeline.plan import Plan, RunRequest
+from petla.pipeline.records import find_newest_data
+from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
 
@@ -23,7 +25,10 @@ class DatasetFinding(msgspec.Struct, frozen=True):
 
 
 def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetFinding, ...]:
-    """Compare every dataset version of a run with the one the champion was trained on, else with its previous version.
+    """Compare every dataset version of a run with the one the champion was trained on.
+
+    Without a champion: with the one that the model's newest finished run used, so that a version that was refused is
+    never what the next one is compared with; else with the version before.
 
     Returns:
         What was found and does not forbid the run.
@@ -31,10 +36,12 @@ def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetF
     Raises:
         GateFailedError: a finding blocks, and the request does not accept the data; names the columns.
     """
+    with reading(ws.engine) as connection:
+        used = find_newest_data(connection, ws.name, plan.model)
     found: list[DatasetFinding] = []
     for name, digest in plan.data.items():
         version = get_version(ws, name, digest=digest)
-        reference = _find_reference(ws, version, request.reference.get(name))
+        reference = _find_reference(ws, version, request.reference.get(name) or used.get(name))
         if reference is not None:
             findings = check_version(ws, version, reference)
             found.extend(DatasetFinding(name, reference.version, each) for each in findings)

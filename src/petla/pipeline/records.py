@@ -71,6 +71,13 @@ def list_newest(connection: Connection, project: str, model: str | None, limit: 
     ]
 
 
+def find_newest_data(connection: Connection, project: str, model: str) -> dict[str, str]:
+    """Return the digests of the datasets that the newest finished run of a model used; empty if there is none."""
+    done = (runs.c.project == project) & (runs.c.model == model) & (runs.c.state == RunState.DONE)
+    found = connection.execute(select(runs.c.data).where(done).order_by(runs.c.id.desc()).limit(1)).scalar_one_or_none()
+    return {} if found is None else msgspec.json.decode(found, type=dict[str, str])
+
+
 def _change(connection: Connection, project: str, run_id: int, values: dict[str, Any]) -> bool:
     mine = (runs.c.project == project) & (runs.c.id == run_id) & (runs.c.state == RunState.RUNNING)
     return connection.execute(update(runs).where(mine).values(values)).rowcount == 1

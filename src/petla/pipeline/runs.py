@@ -200,7 +200,7 @@ def _break_off(ws: Workspace, model: str, run_id: int, error: BaseException) -> 
             break_off_run(change.connection, ws.name, run_id, state, said, change.now)
             change.record(run=run_id)
         _memory(ws).unlink(missing_ok=True)
-    logger.error("run.failed", extra={"run": run_id, "model": model, "state": str(state)})
+    logger.info("run.failed", extra={"run": run_id, "model": model, "state": str(state)})
 
 
 def _mark_interrupted(ws: Workspace) -> None:

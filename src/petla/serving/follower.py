@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from petla.core.clock import to_text
-from petla.core.errors import CorruptError, PetlaError
+from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
 from petla.deployments.server import write_acknowledgement
 from petla.deployments.snapshot import Acknowledgement, Route, Snapshot, Variant, read_snapshot, snapshot_path
@@ -30,6 +30,7 @@ from petla.serving.app import App
 from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Recorder
+from petla.serving.schema import Schema
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 
@@ -138,7 +139,8 @@ class Follower:
             for variant in filter(None, (route.live, route.standby)):
                 try:
                     versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant)
-                except PetlaError as error:
+                except Exception as error:
+                    # Whatever it is: what serves goes on, and the worker does not die of a version that it cannot load.
                     named = {"model": model, "version": variant.version, "reason": str(error)}
                     logger.warning("version.refused", extra=named)
                     if variant is route.live:
@@ -154,10 +156,10 @@ class Follower:
             check_golden(package, runtime)
             for golden in package.golden[:1]:
                 runtime.score([golden.row])
-        except PetlaError:
+        except BaseException:
             runtime.close()
             raise
-        return Loaded(variant.version, package, runtime)
+        return Loaded(variant.version, package, runtime, Schema(package.signature))
 
     def _swap(self, snapshot: Snapshot, loading: _Loading) -> float:
         begun = time.perf_counter()

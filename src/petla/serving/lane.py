@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 # rows of one run, unless a single request has more
 _RUN_ROWS = 256
-# more rows than this in one turn go to a thread, so that other requests do not wait for them
+# a request with more rows than this goes to a thread, so that other requests do not wait for it
 _INLINE_ROWS = 1_024
 # rows that may wait for a slow model; more are refused at once
 _QUEUE_ROWS = 20_000
@@ -44,6 +44,7 @@ class Loaded(NamedTuple):
     version: int
     package: Package
     runtime: Runtime
+    schema: Schema
 
 
 class _Waiting:
@@ -59,7 +60,7 @@ class _Waiting:
         # one of them once it is done
         self.body: bytes | None = None
         self.error: Exception | None = None
-        # only while it waits for a thread
+        # only while it waits for more than the end of a turn
         self.future: asyncio.Future[None] | None = None
 
     @property
@@ -81,7 +82,7 @@ class Lane:
     def __init__(
         self, loaded: Loaded, words: AnswerTable, recorder: Recorder, metrics: ModelMetrics, make_id: IdSource
     ) -> None:
-        self.schema = Schema(loaded.package.signature)
+        self.schema = loaded.schema
         self.metrics = metrics
         self._package = loaded.package
         self._version = loaded.version
@@ -92,6 +93,8 @@ class Lane:
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
         self._waiting: list[_Waiting] = []
         self._waiting_rows = 0
+        # whether the next request may run a batch; else one runs already, or will in the next turn
+        self._is_free = True
         self._task: asyncio.Task[None] | None = None
 
     async def answer(self, rows: list[Row], is_many: bool, request_id: str, at_ns: int) -> bytes:
@@ -113,10 +116,10 @@ class Lane:
         waiting = _Waiting(rows, is_many, request_id, at_ns)
         self._waiting.append(waiting)
         self._waiting_rows += len(rows)
-        if self._task is None:
+        if self._is_free:
             await _next_turn()
             # The first that comes back runs all that came.
-            if not waiting.is_done and self._task is None:
+            if not waiting.is_done:
                 self._run_turn()
         if not waiting.is_done:
             waiting.future = asyncio.get_running_loop().create_future()
@@ -128,22 +131,31 @@ class Lane:
     async def drained(self) -> None:
         """Wait until nobody waits; nobody may come any more."""
         while self._task is not None or self._waiting:
-            await (self._task or asyncio.sleep(0))
+            await (asyncio.shield(self._task) if self._task is not None else asyncio.sleep(0))
 
     def _run_turn(self) -> None:
-        if not self._is_inline or self._waiting_rows > _INLINE_ROWS:
+        """Run one batch; what is left gets a turn of its own, so that other connections do not wait for all of it."""
+        if not self._is_free:
+            return
+        if not self._is_inline or len(self._waiting[0].rows) > _INLINE_ROWS:
+            self._is_free = False
             self._task = asyncio.get_running_loop().create_task(self._work())
             return
-        while self._waiting:
-            batch = self._take()
-            try:
-                decisions = self._decide(batch, *self._score(batch))
-                if decisions:
-                    self._recorder.record(decisions)
-            except Exception as error:
-                _fail(batch, error)
-            else:
-                self._count(batch)
+        batch = self._take()
+        try:
+            decisions = self._decide(batch, *self._score(batch))
+            if decisions:
+                self._recorder.record(decisions)
+        except Exception as error:
+            _fail(batch, error)
+        self._release(batch)
+        if self._waiting:
+            self._is_free = False
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_free = True
+        self._run_turn()
 
     async def _work(self) -> None:
         """Run batches on a thread until nobody waits."""
@@ -157,12 +169,9 @@ class Lane:
                     await self._recorder.record_soon(decisions)
             except Exception as error:
                 _fail(batch, error)
-            else:
-                self._count(batch)
-            for waiting in batch:
-                if waiting.future is not None and not waiting.future.done():
-                    waiting.future.set_result(None)
+            self._release(batch)
         self._task = None
+        self._is_free = True
 
     def _take(self) -> list[_Waiting]:
         if self._waiting_rows <= _RUN_ROWS:
@@ -213,13 +222,16 @@ class Lane:
             waiting.body = text.encode()
         return decisions
 
-    def _count(self, batch: list[_Waiting]) -> None:
+    def _release(self, batch: list[_Waiting]) -> None:
+        """Count what was answered, and wake those that wait for more than the end of a turn."""
         now_ns = time.time_ns()
         metrics = self.metrics
         for waiting in batch:
             if waiting.error is None:
                 metrics.rows += len(waiting.rows)
                 metrics.observe(now_ns - waiting.at_ns)
+            if waiting.future is not None and not waiting.future.done():
+                waiting.future.set_result(None)
 
 
 @types.coroutine

@@ -7,6 +7,7 @@ accepted.
 
 import json
 import math
+import re
 from typing import Annotated, Any
 
 import msgspec
@@ -21,6 +22,7 @@ from petla.models.signature import InputField, Row, Signature, Value
 FAULT_LIMIT = 100
 
 _LONGEST_NAME = 64
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 # 64 bits: what the spool can hold
 _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 _TYPES: dict[Kind, Any] = {
@@ -50,6 +52,10 @@ class Schema:
 
     def __init__(self, signature: Signature) -> None:
         self._fields = {field.name: field for field in signature.inputs}
+        # msgspec takes no names that JSON would have to escape; such models are decoded slowly.
+        self._is_plain = not any(_ESCAPED.search(name) for name in self._fields)
+        if not self._is_plain:
+            return
         names = [f"f{i}" for i in range(len(signature.inputs))]
         record = msgspec.defstruct(
             "Record",
@@ -68,6 +74,8 @@ class Schema:
             MalformedError: it is no JSON.
             InvalidError: it is JSON, but not what the signature says; with every fault, up to a hundred.
         """
+        if not self._is_plain:
+            return self._decode_slowly(body)
         try:
             if body[:1] == b"{":
                 return [msgspec.structs.astuple(self._decode_one(body))], False

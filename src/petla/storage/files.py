@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import tempfile
 import time
@@ -12,7 +13,11 @@ from typing import Literal
 
 from petla.core.errors import BusyError, UnavailableError
 
+logger = logging.getLogger(__name__)
+
 _POLL_S = 0.05
+# who waits longer for a lock is told for whom
+_SILENT_S = 1.0
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
@@ -113,17 +118,24 @@ def lock(path: Path, *, purpose: str, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def _take(descriptor: int, path: Path, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
+    begun = time.monotonic()
+    is_told = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if time.monotonic() >= deadline:
-                pid, _, purpose = path.read_text().strip().partition(" ")
-                raise BusyError(
-                    f"{purpose or 'another command'} (pid {pid or 'unknown'}) is still at work",
-                    hint="wait until it has finished, or stop it",
-                ) from error
+            waited_s = time.monotonic() - begun
+            if waited_s >= wait_s:
+                holder = _describe_holder(path)
+                raise BusyError(f"{holder} is still at work", hint="wait until it has finished, or stop it") from error
+            if waited_s >= _SILENT_S and not is_told:
+                is_told = True
+                logger.warning("lock.awaited", extra={"holder": _describe_holder(path), "wait_s": wait_s})
             time.sleep(_POLL_S)
         else:
             return
+
+
+def _describe_holder(path: Path) -> str:
+    pid, _, purpose = path.read_text().strip().partition(" ")
+    return f"{purpose or 'another command'} (pid {pid or 'unknown'})"

@@ -63,6 +63,7 @@ class ObjectStore:
 
         Raises:
             FileNotFoundError: there is no such source.
+            CorruptError: the object is there already and is damaged; it stays as it is.
             UnavailableError: the source cannot be read, or the disk is full or may not be written; no object is left
                 behind.
         """
@@ -131,15 +132,6 @@ class ObjectStore:
         if hasher.hexdigest() != digest:
             raise self._corrupt(digest)
 
-    def size_of(self, digest: str) -> int:
-        """Return an object's size in bytes.
-
-        Raises:
-            NotFoundError: there is no such object.
-        """
-        with self._found(digest) as path:
-            return path.stat().st_size
-
     def set_aside(self, digest: str) -> Path:
         """Give a damaged object another name beside its own, so that the same content can be kept again.
 
@@ -156,6 +148,7 @@ class ObjectStore:
     def _adopt(self, temporary: Path, digest: str) -> None:
         target = self._path(digest)
         if target.is_file():
+            self.verify(digest)
             return
         make_folder(target.parent)
         temporary.replace(target)
@@ -170,7 +163,7 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise NotFoundError(
                 f"object {digest} is not in {self.folder}",
-                hint="bring it back with 'petla data checkout' or from a backup",
+                hint="bring it back from a backup, or, if it is data, add the data again",
             ) from error
 
     def _path(self, digest: str) -> Path:
@@ -179,7 +172,8 @@ class ObjectStore:
     def _corrupt(self, digest: str) -> CorruptError:
         return CorruptError(
             f"object {digest} in {self._path(digest)} is damaged: its bytes do not match its name",
-            hint="remove that file and add the data again; nothing was overwritten",
+            hint="bring that file back from a backup, or, if it is data, remove it and add the data again; "
+            "nothing was overwritten",
         )
 
 

@@ -1,7 +1,7 @@
 """The approval: one question to a person, with everything needed to answer it."""
 
 from petla.core.project import ModelTable
-from petla.gates.verdict import Verdict, decode_verdict
+from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import get_incident
 from petla.loop.approvals import Approval, ApprovalState, get_approval, list_approvals
 from petla.loop.retrainings import list_retrainings
@@ -49,7 +49,7 @@ def make_approval(ws: Workspace, approval_id: int, *, fault: str = "", typed: st
     challenger = get_version(ws, approval.model, approval.version)
     champion = None if approval.champion is None else get_version(ws, approval.model, approval.champion)
     table = ws.project.models.get(approval.model)
-    verdict = decode_verdict(challenger.verdict) if challenger.verdict else None
+    verdict = find_verdict(challenger)
     return ApprovalPage(
         id=approval.id,
         title=_make_title(approval),

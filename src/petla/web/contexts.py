@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 import msgspec
 
-from petla.core.errors import Fault
 from petla.web.charts import IntervalChart, Loop
 from petla.web.pieces import Badge, Drift, Figure, Moment, Quality, Row, TrafficBlock, VerdictBlock
 
@@ -291,4 +290,3 @@ class ErrorPage(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     hint: str
     command: str
-    faults: tuple[Fault, ...] = ()

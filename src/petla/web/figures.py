@@ -106,17 +106,6 @@ def moment(text: str) -> str:
     return f"{at.day} {at:%b %Y, %H:%M:%S} UTC"
 
 
-def clock_time(text: str) -> str:
-    """Write a stored moment's day and minute, for axes.
-
-    Example:
-        >>> clock_time("2013-07-01T12:05:09.000000Z")
-        '1 Jul, 12:05'
-    """
-    at = from_text(text).astimezone(UTC)
-    return f"{at.day} {at:%b, %H:%M}"
-
-
 def digest(text: str) -> str:
     """Write the beginning of a hash, enough to tell it from others."""
     return text[:_DIGEST_SHOWN]

@@ -1,7 +1,7 @@
 """A model's page: how it does, its versions, and the birth certificate of one of them."""
 
 from petla.core.project import ModelTable
-from petla.gates.verdict import decode_verdict
+from petla.gates.verdict import find_verdict
 from petla.models.package import Parity
 from petla.models.registry import Certificate, ModelVersion, get_version, list_versions
 from petla.models.states import State
@@ -22,7 +22,7 @@ def make_model(ws: Workspace, model: str, version: int | None = None) -> ModelPa
     name, table = ws.get_model(model)
     versions = list_versions(ws, name)
     shown = get_version(ws, name, version) if version is not None else _choose(versions)
-    verdict = decode_verdict(shown.verdict) if shown is not None and shown.verdict else None
+    verdict = find_verdict(shown) if shown is not None else None
     return ModelPage(
         card=make_card(ws, name, table, bars=None),
         metric=metric_name(table.gate_metric),
@@ -46,7 +46,7 @@ def _make_line(ws: Workspace, version: ModelVersion, table: ModelTable, shown: M
         metric="not measured" if value is None else figures.metric(value),
         cause=explain_cause(version.certificate.cause),
         made_at=make_moment(version.created_at, ws.clock()),
-        verdict=verdict_badge(decode_verdict(version.verdict) if version.verdict else None),
+        verdict=verdict_badge(find_verdict(version)),
         is_shown=shown is not None and shown.version == version.version,
     )
 

@@ -1,9 +1,11 @@
 """The overview: each model with live version, traffic, quality, drift and incidents, and what waits for a person."""
 
+from collections.abc import Sequence
+
 from petla.core.project import ModelTable
 from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
-from petla.incidents.incidents import list_incidents
+from petla.incidents.incidents import list_unresolved
 from petla.loop.approvals import Approval, ApprovalState, list_approvals
 from petla.loop.retrainings import list_retrainings
 from petla.loop.states import Retraining, RetrainingState
@@ -32,7 +34,7 @@ def make_overview(ws: Workspace) -> OverviewPage:
     """Ask the rooms what is going on, model by model."""
     cards = tuple(make_card(ws, name, table) for name, table in ws.project.models.items())
     waiting = list_approvals(ws, ApprovalState.WAITING)
-    unresolved = [found for found in list_incidents(ws) if not found.is_resolved]
+    unresolved = list_unresolved(ws)
     notes = (*map(_note_approval, waiting), *map(_note_incident, unresolved))
     n_live = sum(bool(card.live) for card in cards)
     parts = [
@@ -47,8 +49,8 @@ def make_overview(ws: Workspace) -> OverviewPage:
 def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None = _BARS_SHOWN) -> ModelCard:
     """Return one model with everything the overview shows of it."""
     deployed = find_deployment(ws, name)
-    unresolved = [found for found in list_incidents(ws, model=name) if not found.is_resolved]
-    under_way = next((found for found in list_retrainings(ws, model=name, limit=5) if found.is_open), None)
+    unresolved = list_unresolved(ws, model=name)
+    under_way = next(iter(list_retrainings(ws, model=name, is_open=True, limit=1)), None)
     stop, stage = _find_stage(deployed, unresolved, under_way)
     action, command = ("", "") if deployed else _find_next(ws, name)
     return ModelCard(
@@ -82,7 +84,7 @@ def _make_headline(n_live: int, n_waiting: int, n_unresolved: int) -> str:
 
 
 def _find_stage(
-    deployed: Deployment | None, unresolved: list[Incident], under_way: Retraining | None
+    deployed: Deployment | None, unresolved: Sequence[Incident], under_way: Retraining | None
 ) -> tuple[int | None, str]:
     if deployed is None:
         return None, "Not on its way yet"
@@ -94,13 +96,13 @@ def _find_stage(
     return _STOP_OF["Watch"], "Serving, and every window is watched"
 
 
-def _make_badge(deployed: Deployment | None, unresolved: list[Incident]) -> Badge:
+def _make_badge(deployed: Deployment | None, unresolved: Sequence[Incident]) -> Badge:
     if deployed is None:
         return Badge("not live", "calm")
     return Badge("incident", "bad") if unresolved else Badge("healthy", "good")
 
 
-def _make_incidents(unresolved: list[Incident]) -> Figure:
+def _make_incidents(unresolved: Sequence[Incident]) -> Figure:
     href = f"/incidents/{unresolved[0].id}" if unresolved else "/incidents"
     newest = split_title(unresolved[0].title)[0] if unresolved else "none is open"
     unit = "incident" if len(unresolved) == 1 else "incidents"

@@ -13,7 +13,7 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.incidents.incidents import acknowledge, list_incidents, resolve
+from petla.incidents.incidents import acknowledge, list_unresolved, resolve
 from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
@@ -247,7 +247,7 @@ def _make_layout(ws: Workspace, request: Visitor) -> contexts.Layout:
         # the page that a form was sent from is the one without its last part
         path=request.url.path.removesuffix("/refuse").removesuffix("/resolve"),
         waiting=len(list_approvals(ws, ApprovalState.WAITING)),
-        unresolved=sum(not found.is_resolved for found in list_incidents(ws)),
+        unresolved=len(list_unresolved(ws)),
         is_fragment=FRAGMENT_HEADER in request.headers,
     )
 

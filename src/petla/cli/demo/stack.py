@@ -10,6 +10,8 @@ from typing import IO
 
 from petla.core.errors import UnavailableError
 
+# who acts, as far as the audit trail is concerned
+VIEWER = "demo viewer"
 _START_S = 30.0
 _STOP_S = 20.0
 
@@ -39,13 +41,13 @@ class Stack:
         Raises:
             UnavailableError: it ended, or said nothing in time; its own words are in the message.
         """
-        environment = os.environ | {"PETLA_SERVING_PORT": "0", "PETLA_CONTROL_PORT": "0"}
+        chosen = {"PETLA_SERVING_PORT": "0", "PETLA_CONTROL_PORT": "0", "PETLA_ACTOR": VIEWER}
         log_path = self._folder / ".petla" / "up.log"
         self._log = log_path.open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "petla", "up"],
             cwd=self._folder,
-            env=environment,
+            env=os.environ | chosen,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             text=True,

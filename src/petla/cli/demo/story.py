@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from petla.cli.demo import flights
 from petla.cli.demo.report import Alarm, Report, Stage
-from petla.cli.demo.stack import Stack
+from petla.cli.demo.stack import VIEWER, Stack
 from petla.cli.demo.traffic import Client, Load, Tally
 from petla.core.errors import PetlaError, UnavailableError
 from petla.core.settings import Settings
@@ -149,7 +149,7 @@ class Demo:
         self._say(f"{name}: {self._evidence} ({seconds:.1f} s)")
 
     def _open(self) -> Workspace:
-        return open_workspace(self._folder, Settings(actor="the demo's viewer"))
+        return open_workspace(self._folder, Settings(actor=VIEWER))
 
     def _make_project(self) -> pl.DataFrame:
         from petla.data.git import ensure_repository
@@ -259,6 +259,7 @@ class Demo:
         self._metrics = (figures.get("champion"), figures.get("candidate"))
 
     def _decide(self) -> None:
+        from petla.api.sessions import make_link, running_address
         from petla.loop.approvals import get_approval, grant
 
         if self._approval is None:
@@ -267,7 +268,9 @@ class Demo:
         if self._is_approved:
             grant(self._workspace, number, actor=self._workspace.actor, reason="--yes")
         else:
-            self._say(f"waiting for your word: {self._stack.pages} or 'petla approvals grant {number}'")
+            page = make_link(self._workspace, running_address(self._workspace), path=f"/approvals/{number}")
+            self._say(f"waiting for your word: open {page}")
+            self._say(f"or, in {self._folder}: petla approvals grant {number}")
         while get_approval(self._workspace, number).state == "waiting":
             time.sleep(0.2)
         decided = get_approval(self._workspace, number)

@@ -1,4 +1,4 @@
-"""Columns of numbers: constant, moved, or with codes that were not there before."""
+"""Columns of numbers: moved, or with codes that were not there before."""
 
 import math
 

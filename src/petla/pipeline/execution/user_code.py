@@ -8,6 +8,8 @@ from pathlib import Path
 
 from petla.core.errors import PetlaError, UserCodeError
 
+_OUR_HOME = f"{Path(__file__).parents[2]}/"
+
 
 @contextlib.contextmanager
 def guarded(what: str, folder: Path, *, field: str) -> Iterator[None]:
@@ -27,7 +29,7 @@ def guarded(what: str, folder: Path, *, field: str) -> Iterator[None]:
     except PetlaError:
         raise
     except (Exception, SystemExit) as error:
-        last = traceback.format_exception_only(error)[-1].strip()
+        last = _writable(traceback.format_exception_only(error)[-1].strip())
         raise UserCodeError(
             f"{what} failed: {last}",
             traceback=format_own(error, folder),
@@ -49,7 +51,7 @@ def is_own_file(file: str, home: str) -> bool:
 def format_own(error: BaseException, folder: Path) -> str:
     """Write a traceback with the project's own frames only, chained errors included.
 
-    An error that no frame of the project is part of keeps the frames it has.
+    Frames of Pętla itself are never shown; an error that no frame of the project is part of keeps the other frames.
     """
     story = traceback.TracebackException.from_exception(error)
     chain: list[traceback.TracebackException] = []
@@ -60,5 +62,11 @@ def format_own(error: BaseException, folder: Path) -> str:
         waiting.extend(linked for linked in (each.__cause__, each.__context__) if linked is not None)
     for each in chain:
         own = [frame for frame in each.stack if is_own_file(frame.filename, f"{folder}/")]
-        each.stack = traceback.StackSummary.from_list(own or each.stack)
-    return "".join(story.format())
+        foreign = [frame for frame in each.stack if not frame.filename.startswith(_OUR_HOME)]
+        each.stack = traceback.StackSummary.from_list(own or foreign)
+    return _writable("".join(story.format()))
+
+
+def _writable(text: str) -> str:
+    """Escape what an error's text may hold and no file can, such as half of a surrogate pair."""
+    return text.encode(errors="backslashreplace").decode()

@@ -107,7 +107,8 @@ def _create_decisions() -> None:
         sa.PrimaryKeyConstraint("seq"),
         sa.UniqueConstraint("project", "id"),
     )
-    op.create_index("decisions_by_version", "decisions", ["project", "model", "version", "seq"], unique=False)
+    op.create_index("decisions_by_model", "decisions", ["project", "model", "seq"], unique=False)
+    op.create_index("decisions_by_project", "decisions", ["project", "seq"], unique=False)
 
 
 def _create_deployments() -> None:
@@ -134,6 +135,7 @@ def _create_feedback() -> None:
         sa.PrimaryKeyConstraint("seq"),
     )
     op.create_index("feedback_by_decision", "feedback", ["project", "decision_id", "seq"], unique=False)
+    op.create_index("feedback_by_project", "feedback", ["project", "seq"], unique=False)
 
 
 def _create_findings() -> None:
@@ -155,6 +157,8 @@ def _create_findings() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("findings_by_window", "findings", ["project", "model", "version", "kind", "window"], unique=False)
+    columns = ["project", "model", "version", "kind", "is_alarm", "id"]
+    op.create_index("findings_by_alarm", "findings", columns, unique=False)
 
 
 def _create_incidents() -> None:

@@ -1,0 +1,209 @@
+"""What nobody plans: kill -9 at any moment, a full disk, a damaged object, two at once; through the command alone."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from petla.data.content.manifest import read_manifest
+from petla.storage.objects import ObjectStore
+from tests.flows.product import Product, petla, started
+from tests.flows.test_newcomer import PENGUIN
+
+pytestmark = pytest.mark.slow
+
+_N_ANSWERS = 300
+_PATIENCE_S = 30.0
+# says that it is under way, and ends when it is told to
+_SLOW_STEP = """
+    import pathlib, time
+    pathlib.Path("under-way").touch()
+    while not pathlib.Path("go-on").exists():
+        time.sleep(0.02)
+"""
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a starter project: version 1 is live, version 2 passed its gates."""
+    folder = tmp_path_factory.mktemp("faults") / "penguins"
+    assert petla(folder.parent, "init", "penguins").returncode == 0
+    assert petla(folder, "data", "add", "data/penguins.csv").returncode == 0
+    assert petla(folder, "run").returncode == 0
+    assert petla(folder, "deploy", "species:1").returncode == 0
+    assert petla(folder, "run", "--set", "strength=0.5").returncode == 0
+    return folder
+
+
+@pytest.fixture
+def project(template: Path, tmp_path: Path) -> Path:
+    """Return a copy of the starter project."""
+    return shutil.copytree(template, tmp_path / "penguins")
+
+
+@pytest.fixture
+def slow_project(project: Path) -> Path:
+    """Return a project whose last step waits for a word."""
+    code = (project / "pipeline.py").read_text()
+    last = '    """Measure the share of penguins that are recognised."""\n'
+    assert last in code
+    (project / "pipeline.py").write_text(code.replace(last, last + _SLOW_STEP))
+    return project
+
+
+@pytest.fixture
+def small_disk(project: Path) -> Iterator[Path]:
+    """Return the state folder of a project, on a disk of 24 MiB."""
+    state = project / ".petla"
+    saved = state.rename(project.parent / "state")
+    state.mkdir()
+    if shutil.which("mount") is None or _do("mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(state)) != 0:
+        pytest.skip("nobody but root may mount a small disk")
+    shutil.copytree(saved, state, dirs_exist_ok=True)
+    yield state
+    _do("umount", str(state))
+
+
+def test_every_answer_is_logged_once_after_kill_9_under_load(project: Path) -> None:
+    answered: list[str] = []
+    with Product(project) as running:
+        clients = [threading.Thread(target=_ask_until_it_dies, args=(running, answered)) for _ in range(4)]
+        for client in clients:
+            client.start()
+        running.wait_for(lambda: len(answered) >= _N_ANSWERS or None)
+        running.signal(signal.SIGKILL)
+        for client in clients:
+            client.join()
+    with Product(project) as again:
+        answered.append(again.post("/predict/species", PENGUIN)["id"])
+
+    logged = Counter(each["id"] for each in json.loads(_ok(project, "decisions", "list", "--limit", "10000", "--json")))
+
+    assert {logged[each] for each in answered} == {1}
+    assert set(logged.values()) == {1}
+    _ok(project, "audit", "verify")
+
+
+def test_run_killed_in_a_slow_step_goes_on_without_the_finished_ones(slow_project: Path) -> None:
+    with started(slow_project, "run", "--set", "strength=0.25") as first:
+        _wait_for(slow_project / "under-way")
+        first.send_signal(signal.SIGKILL)
+        assert first.wait() == -signal.SIGKILL
+    (slow_project / "go-on").touch()
+
+    second = json.loads(_ok(slow_project, "run", "--set", "strength=0.25", "--json"))
+
+    assert [step["name"] for step in second["run"]["steps"] if not step["is_cached"]] == ["evaluate"]
+    states = [run["state"] for run in json.loads(_ok(slow_project, "runs", "list", "--json"))]
+    assert states[:2] == ["done", "interrupted"]
+
+
+def test_second_run_at_once_says_who_is_at_work(slow_project: Path) -> None:
+    with started(slow_project, "run") as first:
+        _wait_for(slow_project / "under-way")
+
+        second = petla(slow_project, "run", PETLA_WAIT_S="0.1")
+
+        (slow_project / "go-on").touch()
+        assert first.wait(_PATIENCE_S) == 0
+    assert second.returncode == 1
+    assert f"petla run species (pid {first.pid}) is still at work\nnext: " in second.stderr
+
+
+def test_full_disk_is_refused_and_changes_nothing(project: Path, small_disk: Path) -> None:
+    data, pointer = project / "data" / "penguins.csv", project / "data" / "penguins.csv.dvc"
+    data.write_text(data.read_text().replace("42.4", "42.5"))
+    before = pointer.read_bytes()
+    commands = [("data", "add", "data/penguins.csv"), ("deploy", "species:2")]
+    _fill(small_disk / "ballast")
+
+    refused = [petla(project, *words) for words in commands]
+
+    assert [done.returncode for done in refused] == [3, 3]
+    assert all("disk" in done.stderr and "\nnext: " in done.stderr for done in refused)
+    assert pointer.read_bytes() == before
+    assert not list(small_disk.rglob(".tmp-*"))
+    (small_disk / "ballast").unlink()
+    assert _list_live(project) == [1]
+    for words in (*commands, ("audit", "verify")):
+        _ok(project, *words)
+
+
+def test_damaged_data_is_named_and_nothing_is_overwritten(project: Path) -> None:
+    store = ObjectStore(project / ".petla" / "objects")
+    version = json.loads(_ok(project, "data", "log", "--json"))[0]["digest"]
+    damaged = read_manifest(store, version).files[0].object
+    data = project / "data" / "penguins.csv"
+    content = data.read_bytes()
+    _damage(store, damaged)
+
+    again = petla(project, "data", "add", "data/penguins.csv")
+    data.unlink()
+    out = petla(project, "data", "checkout", "penguins")
+
+    assert (again.returncode, out.returncode, data.exists()) == (3, 3, False)
+    assert f"object {damaged} in " in again.stderr
+    assert f"object {damaged} in " in out.stderr
+    (store.folder / damaged[:2] / damaged[2:]).unlink()
+    data.write_bytes(content)
+    _ok(project, "data", "add", "data/penguins.csv")
+
+
+def test_damaged_package_does_not_go_live(project: Path) -> None:
+    package = json.loads(_ok(project, "models", "show", "species:2", "--json"))["package"]
+    _damage(ObjectStore(project / ".petla" / "objects"), package)
+
+    refused = petla(project, "deploy", "species:2")
+
+    assert refused.returncode == 3
+    assert f"object {package} in " in refused.stderr
+    assert _list_live(project) == [1]
+
+
+def _ask_until_it_dies(product: Product, answered: list[str]) -> None:
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        while True:
+            answered.append(product.post("/predict/species", PENGUIN)["id"])
+
+
+def _ok(project: Path, *words: str) -> str:
+    done = petla(project, *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _list_live(project: Path) -> list[int]:
+    return [each["live"] for each in json.loads(_ok(project, "deployments", "--json"))]
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} never came"
+        time.sleep(0.02)
+
+
+def _damage(store: ObjectStore, digest: str) -> None:
+    path = store.folder / digest[:2] / digest[2:]
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+
+
+def _do(*command: str) -> int:
+    return subprocess.run(command, capture_output=True, check=False).returncode
