@@ -45,6 +45,7 @@ def serve(workspace: Workspace) -> None:
     from petla.serving.supervisor import Supervisor
     from petla.storage.files import lock
 
+    signal.signal(signal.SIGTERM, _leave)
     with lock(workspace.state / "up.lock", purpose="petla up"):
         supervisor = Supervisor(workspace)
         # The workers start first: they load while the control plane imports.
@@ -95,6 +96,11 @@ def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: thr
         stop.set()
         controller.join()
         listener.close()
+
+
+def _leave(_number: int, _frame: "FrameType | None") -> None:
+    """Stop while still starting: whatever runs already is stopped on the way out."""
+    raise SystemExit(0)
 
 
 def _stop_on_signal(server: "uvicorn.Server") -> None:

@@ -1,5 +1,6 @@
 """`petla init`: what it makes, and what it refuses."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,36 @@ import pytest
 from petla.cli.projects import create_project
 from petla.core.errors import ConflictError
 from petla.core.project import decode_project
+from petla.core.settings import Settings
+from petla.data.versions import add
+from petla.storage.workspace import open_workspace
+from tests.data.test_dvc import Dvc
 
 
 def test_init_makes_a_project_whose_file_is_valid(tmp_path: Path) -> None:
     create_project(tmp_path / "new")
 
     assert decode_project((tmp_path / "new" / "petla.toml").read_text()).models["species"].target == "species"
+
+
+def test_git_sees_every_file_of_a_fresh_project(tmp_path: Path) -> None:
+    made = create_project(tmp_path)
+
+    command = ["git", "ls-files", "--others", "--exclude-standard"]
+    seen = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert sorted(seen.stdout.splitlines()) == sorted(made)
+
+
+@pytest.mark.slow
+def test_dvc_sees_the_data_of_a_fresh_project(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    create_project(root)
+    add(open_workspace(root, Settings(actor="ann")), root / "data" / "penguins.csv")
+
+    status = Dvc(root, tmp_path / "home")("status")
+
+    assert "data/penguins.csv.dvc" in status
 
 
 def test_init_keeps_a_gitignore_and_adds_the_state_folder(tmp_path: Path) -> None:

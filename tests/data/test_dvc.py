@@ -18,9 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 class Dvc:
-    """The program, in a project without Git, that calls nobody."""
+    """The program, that calls nobody; `--no-scm` is for a project without Git."""
 
-    def __init__(self, root: Path, home: Path) -> None:
+    def __init__(self, root: Path, home: Path, *options: str) -> None:
         self.root = root
         settings = home / "dvc"
         settings.mkdir(parents=True)
@@ -32,7 +32,7 @@ class Dvc:
             "DVC_SYSTEM_CONFIG_DIR": str(settings),
             "DVC_SITE_CACHE_DIR": str(home / "site"),
         }
-        self("init", "--no-scm", "--quiet")
+        self("init", "--quiet", *options)
 
     def __call__(self, *arguments: str) -> str:
         command = [sys.executable, "-m", "dvc", *arguments]
@@ -48,7 +48,7 @@ def ws(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def dvc(ws: Workspace, tmp_path: Path) -> Dvc:
-    return Dvc(ws.root, tmp_path / "home")
+    return Dvc(ws.root, tmp_path / "home", "--no-scm")
 
 
 def test_dvc_accepts_our_pointers(ws: Workspace, dvc: Dvc) -> None:

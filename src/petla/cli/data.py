@@ -54,7 +54,7 @@ def add(
     if any(finding.severity == "block" for finding in report.findings):
         say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")
     else:
-        say(f"next: git add {path}.dvc && git commit, then petla run")
+        say(f"next: git add {path}.dvc {path.parent / '.gitignore'} && git commit, then petla run")
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

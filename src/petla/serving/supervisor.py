@@ -74,7 +74,8 @@ class Supervisor:
             BusyError: another server runs for this state folder.
             ConflictError: the port is taken.
         """
-        self._held.enter_context(lock(server_lock(self._state), purpose="the server"))
+        # whoever looks whether a server runs holds the lock for a moment
+        self._held.enter_context(lock(server_lock(self._state), purpose="the server", wait_s=1.0))
         try:
             self._socket = self._held.enter_context(_listen(self._table.host, self._port))
             for path in acknowledgements_folder(self._state).glob("*"):
