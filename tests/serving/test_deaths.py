@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from petla.core.errors import BusyError, ConflictError
+from petla.core.errors import BusyError, UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known
@@ -172,7 +172,7 @@ def test_port_that_is_taken_is_named(shop: Workspace, tmp_path_factory: pytest.T
     with running(shop) as supervisor:
         port = supervisor.server.port
         other = open_shop(tmp_path_factory.mktemp("other"), PROJECT.replace("port = 0", f"port = {port}"))
-        with pytest.raises(ConflictError, match=f"cannot listen on 127.0.0.1:{port}"):
+        with pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{port}"):
             Supervisor(other).start()
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from petla.core.errors import UnavailableError, UserCodeError
+from petla.core.errors import InvalidError, PetlaError, UnavailableError, UserCodeError
 from petla.core.ids import uuid7_source
 from petla.core.project import AnswerTable, Task
 from petla.decisions.record import Decision
@@ -155,15 +155,18 @@ def test_unforeseen_failure_is_logged_and_answered(bench: Bench, caplog: pytest.
     assert [record.message for record in caplog.records] == ["batch.failed"]
 
 
-@pytest.mark.parametrize("strange", [float("nan"), float("inf")])
-def test_request_without_a_finite_answer_fails_alone(bench: Bench, strange: float) -> None:
+@pytest.mark.parametrize(
+    ("strange", "family"),
+    [(float("nan"), UnavailableError), (float("inf"), InvalidError), (-float("inf"), InvalidError)],
+)
+def test_request_without_a_finite_answer_fails_alone(bench: Bench, strange: float, family: type[PetlaError]) -> None:
     async def story(lane: Lane) -> list[bytes | BaseException]:
         requests = [ask(lane), ask(lane, (strange, 1, "pl")), ask(lane)]
         return await asyncio.gather(*requests, return_exceptions=True)
 
     first, second, third = bench.run(StandIn(is_fast=True), story)
 
-    assert isinstance(second, UnavailableError)
+    assert isinstance(second, family)
     assert [json.loads(answer)["version"] for answer in (first, third)] == [7, 7]
     assert bench.recorded() == [2]
 

@@ -4,8 +4,10 @@ from typing import Annotated
 
 import typer
 
-from petla.cli.output import AsJson, print_json, print_table, say
+from petla.cli.faults import NO
+from petla.cli.output import AsJson, leave, print_json, print_table, say
 from petla.cli.parts import workspace_of
+from petla.core.errors import CorruptError
 
 
 def register(app: typer.Typer) -> None:
@@ -18,9 +20,16 @@ def register(app: typer.Typer) -> None:
 
 def verify(context: typer.Context, as_json: AsJson = False) -> None:
     """Check the whole chain of entries: changed, removed or inserted ones are found and named."""
-    count = workspace_of(context).ledger.verify()
+    try:
+        count = workspace_of(context).ledger.verify()
+    except CorruptError as error:
+        if as_json:
+            print_json({"is_whole": False, "fault": error.message})
+        else:
+            say(f"the audit trail is NOT whole: {error}")
+        leave(NO)
     if as_json:
-        print_json({"entries": count, "is_whole": True})
+        print_json({"is_whole": True, "entries": count})
         return
     say(f"the audit trail is whole: {count:,} entries, each signed and chained to the one before it")
 

@@ -13,14 +13,14 @@ import types
 from collections.abc import Generator
 from typing import Any, NamedTuple
 
-from petla.core.errors import PetlaError, UnavailableError
+from petla.core.errors import InvalidError, PetlaError, UnavailableError
 from petla.core.ids import IdSource
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
 from petla.models.decide import decide
 from petla.models.package import Package
 from petla.models.runtime.running import Runtime
-from petla.models.signature import Row
+from petla.models.signature import Row, Value
 from petla.serving.answers import AnswerWriter
 from petla.serving.metrics import ModelMetrics
 from petla.serving.recorder import Recorder
@@ -35,6 +35,7 @@ _INLINE_ROWS = 1_024
 # rows that may wait for a slow model; more are refused at once
 _QUEUE_ROWS = 20_000
 _CHAMPION = "champion"
+_LARGEST_FLOAT32 = 3.4028234663852886e38
 _NO_NUMBER = "see that its values are like those of the training data"
 
 
@@ -204,7 +205,7 @@ class Lane:
         for waiting in batch:
             end = index + len(waiting.rows)
             if not is_finite and not all(map(math.isfinite, scores[index:end])):
-                waiting.error = UnavailableError("the model gave no number for this input", hint=_NO_NUMBER)
+                waiting.error = _blame(self._package, waiting.rows)
                 index = end
                 continue
             request_id, at_ns = waiting.request_id, waiting.at_ns
@@ -238,6 +239,19 @@ class Lane:
 def _next_turn() -> Generator[None, None, None]:
     """Let everything that is ready run first; costs less than a future."""
     yield
+
+
+def _blame(package: Package, rows: list[Row]) -> PetlaError:
+    """Say why a request has no finite score: a number that no 32-bit float holds, else the model itself."""
+    fields = package.signature.inputs
+    named = (field.name for row in rows for field, value in zip(fields, row, strict=True) if _is_too_large(value))
+    for name in named:
+        return InvalidError(f"{name} is larger than the model can take", hint="send at most 3.4e38", field=name)
+    return UnavailableError("the model gave no number for this input", hint=_NO_NUMBER)
+
+
+def _is_too_large(value: Value) -> bool:
+    return isinstance(value, int | float) and abs(value) > _LARGEST_FLOAT32
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from petla.core.errors import ConflictError, UnavailableError
+from petla.core.errors import UnavailableError
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
 from petla.storage.files import lock
@@ -72,7 +72,7 @@ class Supervisor:
 
         Raises:
             BusyError: another server runs for this state folder.
-            ConflictError: the port is taken.
+            UnavailableError: the port is taken.
         """
         # whoever looks whether a server runs holds the lock for a moment
         self._held.enter_context(lock(server_lock(self._state), purpose="the server", wait_s=1.0))
@@ -192,7 +192,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.listen(_BACKLOG)
     except OSError as error:
         listening.close()
-        raise ConflictError(
+        raise UnavailableError(
             f"cannot listen on {host}:{port}: {error.strerror}",
             hint="stop what listens there, or set serving.port or PETLA_SERVING_PORT",
             field="serving.port",

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 
 from petla.core.errors import PetlaError
+from petla.core.events import EventFormatter
 from petla.serving.app import App
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
@@ -38,7 +39,9 @@ _GC_THRESHOLD = (20_000, 20, 20)
 def main(arguments: list[str] | None = None) -> int:
     """Run a worker until it is told to end; return its exit status."""
     options = _parse(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s worker %(name)s %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(EventFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # NOTE: uvicorn raises the signals that it has handled once more when it is done; by then there is nothing left to
     # do.
     for number in (signal.SIGTERM, signal.SIGINT):
