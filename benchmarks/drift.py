@@ -18,9 +18,9 @@ import numpy as np
 import polars as pl
 
 from petla.core.ids import DecisionId
-from petla.data.binning import count_values
-from petla.data.columns import Profile
-from petla.data.profiles import profile_frame
+from petla.data.profile.binning import count_values
+from petla.data.profile.columns import Profile
+from petla.data.profile.profiles import profile_frame
 from petla.decisions.record import Decision
 from petla.models.signature import InputField, Signature
 from petla.monitoring.counting import count_batch

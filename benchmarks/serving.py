@@ -198,8 +198,8 @@ def make_version(ws: "Workspace") -> int:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    from petla.data.columns import Kind
-    from petla.models.convert import convert
+    from petla.data.profile.columns import Kind
+    from petla.models.conversion.convert import convert
     from petla.models.signature import InputField, Signature
 
     random = np.random.default_rng(7)
@@ -224,7 +224,7 @@ def make_version(ws: "Workspace") -> int:
 
 def _register(ws: "Workspace", signature: "Signature", content: bytes) -> int:
     from petla.core.project import AnswerTable
-    from petla.data.columns import ColumnProfile, Kind, Profile
+    from petla.data.profile.columns import ColumnProfile, Kind, Profile
     from petla.models.package import ONNX_FILE, Package, Parity, store_package
     from tests.deployments.tiny import register
 

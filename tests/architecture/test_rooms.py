@@ -1,9 +1,12 @@
 """Every room says what it is for, and every error stands in the one tree."""
 
 import ast
+from collections import Counter
 
 from tests.architecture.name_rules import is_error
 from tests.architecture.source import PACKAGE, list_sources
+
+LARGEST_FOLDER = 10
 
 
 def test_every_room_says_what_it_is_for() -> None:
@@ -17,6 +20,15 @@ def test_every_room_says_what_it_is_for() -> None:
     ]
 
     assert not silent, f"no __init__.py with a docstring: {silent}"
+
+
+def test_no_folder_grows_past_ten_files() -> None:
+    counts = Counter(source.path.parent for source in list_sources(PACKAGE) if source.path.name != "__init__.py")
+
+    crowded = {str(folder): count for folder, count in counts.items() if count > LARGEST_FOLDER}
+
+    assert counts
+    assert not crowded, f"give them sub-folders: {crowded}"
 
 
 def test_every_error_is_drawn_in_the_tree() -> None:

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from pathlib import Path
 
-from petla.cli.projects import create_project
+from petla.cli.commands.projects import create_project
 from tests.flows.product import petla
 
 

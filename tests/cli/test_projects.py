@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from petla.cli.projects import create_project
+from petla.cli.commands.projects import create_project
 from petla.core.errors import ConflictError
 from petla.core.project import decode_project
 from petla.core.settings import Settings

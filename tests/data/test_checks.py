@@ -8,7 +8,7 @@ import pytest
 
 from petla.core.project import CheckTable
 from petla.data.checks import DataFinding, check_profile
-from petla.data.profiles import profile_frame
+from petla.data.profile.profiles import profile_frame
 
 ROWS = 2_000
 LIMITS = CheckTable()

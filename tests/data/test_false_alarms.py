@@ -9,8 +9,8 @@ import pytest
 
 from petla.core.project import CheckTable
 from petla.data.checks import DataFinding, check_profile
-from petla.data.columns import Profile
-from petla.data.profiles import profile_frame
+from petla.data.profile.columns import Profile
+from petla.data.profile.profiles import profile_frame
 
 LIMITS = CheckTable()
 FLIGHTS = Path(__file__).parents[2] / "examples" / "flights" / "flights_2013.parquet"

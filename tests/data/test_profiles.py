@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petla.data.binning import count_values
-from petla.data.columns import ColumnProfile, Kind, Profile
-from petla.data.profiles import profile_frame, profile_numbers
+from petla.data.profile.binning import count_values
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.profiles import profile_frame, profile_numbers
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 NUMBERS = st.lists(

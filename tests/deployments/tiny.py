@@ -8,7 +8,7 @@ from onnx import TensorProto, checker, helper
 
 from petla.core.project import AnswerTable, decode_project
 from petla.core.settings import Settings
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.models import registry
 from petla.models.package import ONNX_FILE, GoldenRow, Package, Parity, read_seal, store_package
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS

@@ -23,12 +23,12 @@ from petla.gates.training import train
 from petla.incidents.incidents import list_incidents
 from petla.loop.approvals import Approval, grant, list_approvals, refuse
 from petla.loop.controller import Controller
-from petla.loop.retrainings import list_retrainings
-from petla.loop.states import RetrainingState
+from petla.loop.retraining.retrainings import list_retrainings
+from petla.loop.retraining.states import RetrainingState
 from petla.models import registry
-from petla.models.decide import decide
 from petla.models.package import load_package
 from petla.models.registry import find_champion, get_version
+from petla.models.runtime.decide import decide
 from petla.models.runtime.running import open_runtime
 from petla.models.signature import Row
 from petla.models.states import State
@@ -248,7 +248,7 @@ def tick_and_die(monkeypatch: pytest.MonkeyPatch, controller: Controller) -> Non
 
     with monkeypatch.context() as patched:
         # the one moment that a real kill does not hit on purpose
-        patched.setattr("petla.loop.retraining.move_on", die)
+        patched.setattr("petla.loop.retraining.steps.move_on", die)
         controller.tick()
 
 

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petla.core.errors import UserCodeError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.gates.service import check_dirty_rows, check_latency, list_dirty_rows
 from petla.models.signature import InputField, Row, Signature
 

@@ -11,8 +11,8 @@ from petla.incidents.incident import Incident
 from petla.incidents.incidents import open_or_join
 from petla.loop.approval import Approval
 from petla.loop.approvals import ask
-from petla.loop.retrainings import begin, move_on
-from petla.loop.states import Retraining, RetrainingState
+from petla.loop.retraining.retrainings import begin, move_on
+from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.models.package import ONNX_FILE, Package, Parity, read_seal, store_package
 from petla.models.records import insert_version, update_verdict
 from petla.models.states import State

@@ -13,10 +13,10 @@ from petla.gates.verdict import Check
 from petla.incidents.incidents import get_incident, list_incidents
 from petla.loop.approvals import ApprovalState, get_approval, grant, list_approvals, refuse
 from petla.loop.question import write_question
-from petla.loop.retraining import advance
-from petla.loop.retrainings import get_retraining, list_retrainings
-from petla.loop.states import RetrainingState
-from petla.loop.trainer import Trainer
+from petla.loop.retraining.retrainings import get_retraining, list_retrainings
+from petla.loop.retraining.states import RetrainingState
+from petla.loop.retraining.steps import advance
+from petla.loop.retraining.trainer import Trainer
 from petla.models.registry import find_champion, get_version
 from petla.models.states import State
 from tests.loop.stage import FIGURES, add_version, ask_about, begin_trained, make_verdict

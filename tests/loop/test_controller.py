@@ -16,10 +16,10 @@ from petla.deployments.snapshot import read_snapshot
 from petla.incidents.incidents import list_incidents
 from petla.loop.approvals import grant
 from petla.loop.controller import ATTEMPTS, Controller, plan_for
-from petla.loop.policy import Start, Wait
-from petla.loop.retrainings import begin, list_retrainings, move_on
-from petla.loop.states import RetrainingState
-from petla.loop.trainer import Trainer, TrainingEnd
+from petla.loop.retraining.policy import Start, Wait
+from petla.loop.retraining.retrainings import begin, list_retrainings, move_on
+from petla.loop.retraining.states import RetrainingState
+from petla.loop.retraining.trainer import Trainer, TrainingEnd
 from petla.models.registry import find_champion
 from petla.models.states import State
 from petla.pipeline.plan import RunRequest

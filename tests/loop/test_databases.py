@@ -4,7 +4,7 @@ from pathlib import Path
 
 from petla.incidents.incidents import acknowledge, list_incidents, list_unresolved, open_or_join, resolve
 from petla.loop.approvals import list_approvals, refuse
-from petla.loop.retrainings import list_retrainings
+from petla.loop.retraining.retrainings import list_retrainings
 from petla.monitoring.counting import make_counter
 from petla.monitoring.judging import judge_drift, judge_quality
 from petla.monitoring.reference import Reference

@@ -4,8 +4,8 @@ import pytest
 
 from petla.core.errors import ConflictError
 from petla.core.project import RetrainTable
-from petla.loop.policy import Nothing, Situation, Start, Wait, decide
-from petla.loop.states import FINAL, MOVES, Retraining, RetrainingState, require_move
+from petla.loop.retraining.policy import Nothing, Situation, Start, Wait, decide
+from petla.loop.retraining.states import FINAL, MOVES, Retraining, RetrainingState, require_move
 from petla.monitoring.finding import FindingKind
 
 TABLE = RetrainTable(dataset="flights", minimum_rows=1_000)

@@ -6,10 +6,10 @@ import pytest
 
 from petla.core.errors import BusyError, PetlaError, UnavailableError
 from petla.incidents.incidents import get_incident
-from petla.loop.retraining import advance
-from petla.loop.retrainings import get_retraining
-from petla.loop.states import Retraining, RetrainingState
-from petla.loop.trainer import Fault, Trainer, TrainingAnswer, TrainingEnd
+from petla.loop.retraining.retrainings import get_retraining
+from petla.loop.retraining.states import Retraining, RetrainingState
+from petla.loop.retraining.steps import advance
+from petla.loop.retraining.trainer import Fault, Trainer, TrainingAnswer, TrainingEnd
 from petla.pipeline.plan import RunRequest
 from petla.storage.workspace import Workspace
 from tests.loop.stage import commit_retraining, make_verdict

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from petla.core.project import AnswerTable
-from petla.models.decide import decide
 from petla.models.package import Package
+from petla.models.runtime.decide import decide
 from petla.models.signature import Signature
 from tests.models.test_package import PACKAGE
 

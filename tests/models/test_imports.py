@@ -5,7 +5,7 @@ import sys
 
 LIGHT = [
     "petla.models.package",
-    "petla.models.decide",
+    "petla.models.runtime.decide",
     "petla.models.runtime.running",
     "petla.models.runtime.onnx_session",
     "petla.models.runtime.python_process",

@@ -8,7 +8,7 @@ import pytest
 
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.project import AnswerTable
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.models.package import ONNX_FILE, Package, Parity, load_package, read_file, read_seal, store_package
 from petla.models.signature import InputField, Signature
 from petla.storage.objects import ObjectStore

@@ -15,10 +15,10 @@ from sklearn.svm import LinearSVC
 
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
+from petla.models.conversion.parity import TOLERANCE
 from petla.models.package import load_package
 from petla.models.packaging import Packaged, Trained
-from petla.models.parity import TOLERANCE
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.storage.workspace import Workspace
 from tests.models.examples import make_rows, open_workspace, package, train, train_regression, train_unconvertible

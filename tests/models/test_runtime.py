@@ -16,8 +16,8 @@ import polars as pl
 import pytest
 
 from petla.core.errors import CorruptError, UnavailableError, UserCodeError
-from petla.data.columns import Kind
-from petla.models.original import Original, make_original, make_table
+from petla.data.profile.columns import Kind
+from petla.models.conversion.original import Original, make_original, make_table
 from petla.models.package import Package, load_package
 from petla.models.runtime.frames import wait_for_frame
 from petla.models.runtime.onnx_session import OnnxRuntime

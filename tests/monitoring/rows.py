@@ -11,7 +11,7 @@ from petla.core.clock import to_text, utc_now
 from petla.core.ids import DecisionId
 from petla.core.project import MonitorTable, decode_project
 from petla.core.settings import Settings
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.decisions.record import Decision, Truth
 from petla.decisions.records import DecisionRow, add_decisions, add_feedback
 from petla.models.signature import InputField, Signature

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petla.core.errors import CorruptError
-from petla.data.binning import count_values
-from petla.data.columns import ColumnProfile, Kind
+from petla.data.profile.binning import count_values
+from petla.data.profile.columns import ColumnProfile, Kind
 from petla.decisions.record import Decision
 from petla.monitoring.counting import count_batch, count_column, make_counter
 from petla.monitoring.reference import Reference

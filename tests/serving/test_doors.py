@@ -239,13 +239,12 @@ def test_client_that_asks_before_it_sends_is_told_to_go_on(port: int) -> None:
     assert answer.startswith(b"HTTP/1.1 200")
 
 
-def test_model_that_gives_no_number_is_unavailable_and_not_recorded(shop: Workspace, port: int) -> None:
+def test_number_that_no_model_can_take_is_blamed_and_not_recorded(shop: Workspace, port: int) -> None:
     ship(shop)
 
     reply = predict(port, ROW | {"amount": 1e300})
 
-    assert (reply.status, reply.error["code"]) == (503, "unavailable")
-    assert "retry-after" in reply.headers
+    assert (reply.status, reply.error["code"], reply.error["field"]) == (422, "invalid", "amount")
     assert ship(shop).decisions == 0
 
 

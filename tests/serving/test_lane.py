@@ -18,10 +18,10 @@ from petla.core.project import AnswerTable, Task
 from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
 from petla.models.signature import Row
+from petla.serving.doors.schema import Schema
 from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Recorder
-from petla.serving.schema import Schema
 from tests.deployments.tiny import SIGNATURE, make_package
 
 AMOUNT_ONLY: Row = (0.25, 1, "pl")

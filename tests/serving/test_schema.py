@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from petla.core.errors import InvalidError, MalformedError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature
-from petla.serving.schema import FAULT_LIMIT, Schema
+from petla.serving.doors.schema import FAULT_LIMIT, Schema
 
 KINDS = {
     "temp": Kind.NUMBER,

@@ -16,7 +16,7 @@ from petla.decisions.log import count_decisions, count_known
 from petla.decisions.shipper import ship
 from petla.deployments.deploy import deploy, find_deployment, rollback
 from petla.deployments.server import list_acknowledgements
-from petla.models.original import make_original
+from petla.models.conversion.original import make_original
 from petla.models.package import PYTHON_FILE, GoldenRow, store_package
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, add_version, make_package, open_shop, register, states_of

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Table, insert
 from petla.core.clock import to_text
 from petla.core.project import AnswerTable, decode_project
 from petla.core.settings import Settings
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.gates.verdict import Check, Verdict
 from petla.models.package import Package, Parity, store_package
 from petla.models.signature import InputField, Signature

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 import petla
-from petla.cli import audit, data, decisions, demo, deploy, incidents, models, monitor, projects, runs, up
+from petla.cli import demo
+from petla.cli.commands import audit, data, decisions, deploy, incidents, models, monitor, projects, runs, up
 from petla.cli.faults import guard
 from petla.cli.logs import write_logs
 from petla.cli.output import say

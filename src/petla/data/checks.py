@@ -9,7 +9,7 @@ import math
 import msgspec
 
 from petla.core.project import CheckTable
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.data.rules.categories import check_categories
 from petla.data.rules.finding import (
     DataFinding,

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from petla.data.columns import ColumnProfile, Profile
 from petla.data.content.manifest import Manifest
+from petla.data.profile.columns import ColumnProfile, Profile
 from petla.data.rules.finding import show_number, show_share, show_values
 
 

@@ -11,11 +11,11 @@ from petla.core.clock import to_text
 from petla.core.errors import ConflictError, NotFoundError
 from petla.core.project import DatasetTable
 from petla.data import records
-from petla.data.columns import Profile
 from petla.data.content.manifest import encode_manifest
 from petla.data.content.working_copy import Content, list_stamps, read_content
 from petla.data.frames import convert_table, is_table, read_frame
-from petla.data.profiles import profile_frame
+from petla.data.profile.columns import Profile
+from petla.data.profile.profiles import profile_frame
 from petla.data.records import DatasetVersion
 from petla.storage.database import reading
 from petla.storage.files import reported

@@ -13,13 +13,13 @@ from petla.core.errors import ConflictError, NotFoundError
 from petla.core.project import DatasetTable
 from petla.data import records
 from petla.data.checks import DataFinding, check_profile
-from petla.data.columns import Profile
 from petla.data.content.manifest import read_manifest
 from petla.data.content.placing import place
 from petla.data.current import State, inspect, read_digest, remember
 from petla.data.differences import DatasetDiff, compare_versions
 from petla.data.intake import register, stage, take_in
 from petla.data.pointers import Pointer, encode_pointer, pointer_path
+from petla.data.profile.columns import Profile
 from petla.data.records import DatasetVersion
 from petla.data.registration import append_table, choose_name, ignore_in_git, place_in_project
 from petla.storage.database import reading

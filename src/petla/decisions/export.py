@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.decisions import records
 from petla.decisions.record import Truth
 from petla.models import registry

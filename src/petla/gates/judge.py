@@ -12,7 +12,7 @@ from petla.core.project import Metric, ModelTable
 from petla.gates.contest import Contender, check_champion, check_minimum, pass_without_champion
 from petla.gates.service import check_dirty_rows, check_latency
 from petla.gates.verdict import Check, Verdict
-from petla.models.features import list_rows, list_truths
+from petla.models.conversion.features import list_rows, list_truths
 from petla.models.metrics import make_outcome
 from petla.models.package import Package, load_package
 from petla.models.registry import find_champion, move, set_verdict

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import PetlaError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.gates.verdict import Check
 from petla.models.runtime.running import Runtime
 from petla.models.signature import Row, Signature, Value

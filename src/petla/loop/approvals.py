@@ -17,9 +17,9 @@ from petla.incidents.incidents import settle
 from petla.loop import records
 from petla.loop.approval import Approval, ApprovalState
 from petla.loop.question import write_question
-from petla.loop.retrainings import CONTROLLER, move_within
+from petla.loop.retraining.retrainings import CONTROLLER, move_within
+from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.loop.rollout import go_live
-from petla.loop.states import Retraining, RetrainingState
 from petla.models import registry
 from petla.models.states import State
 from petla.storage.database import reading

@@ -15,11 +15,11 @@ from petla.decisions.shipper import ship
 from petla.deployments.deploy import republish
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
-from petla.loop.policy import Situation, Start, Step, decide
-from petla.loop.retraining import advance, clean_up, give_up
-from petla.loop.retrainings import CONTROLLER, begin, list_retrainings
-from petla.loop.states import Retraining
-from petla.loop.trainer import Trainer
+from petla.loop.retraining.policy import Situation, Start, Step, decide
+from petla.loop.retraining.retrainings import CONTROLLER, begin, list_retrainings
+from petla.loop.retraining.states import Retraining
+from petla.loop.retraining.steps import advance, clean_up, give_up
+from petla.loop.retraining.trainer import Trainer
 from petla.models.registry import find_champion
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind

@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from petla.loop.approval import Approval, ApprovalState
-from petla.loop.states import FINAL, Retraining, RetrainingState
+from petla.loop.retraining.states import FINAL, Retraining, RetrainingState
 from petla.storage.tables import approvals, retrainings
 
 

@@ -3,8 +3,8 @@
 from petla.deployments.deploy import deploy, find_deployment
 from petla.gates.verdict import find_verdict
 from petla.incidents.incidents import settle
-from petla.loop.retrainings import CONTROLLER, get_retraining, move_on, move_within
-from petla.loop.states import Retraining, RetrainingState
+from petla.loop.retraining.retrainings import CONTROLLER, get_retraining, move_on, move_within
+from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.models.registry import find_champion, get_version
 from petla.models.states import State
 from petla.models.version import ModelVersion

@@ -10,7 +10,7 @@ import msgspec
 
 from petla.core.errors import CorruptError
 from petla.core.project import AnswerTable
-from petla.data.columns import ColumnProfile, Profile
+from petla.data.profile.columns import ColumnProfile, Profile
 from petla.models.signature import Row, Signature
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring

@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
-from petla.data.columns import ColumnProfile, Profile
-from petla.models.decide import record_scores
+from petla.data.profile.columns import ColumnProfile, Profile
+from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns
+from petla.models.conversion.original import make_original, score_original, select_columns, take_rows
+from petla.models.conversion.parity import Sample, make_files
 from petla.models.environment import list_requirements
-from petla.models.features import list_rows, list_truths, make_fields, require_columns
 from petla.models.metrics import make_outcome, measure_all
-from petla.models.original import make_original, score_original, select_columns, take_rows
 from petla.models.package import ONNX_FILE, GoldenRow, Package, load_package, store_package
-from petla.models.parity import Sample, make_files
+from petla.models.runtime.decide import record_scores
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.models.signature import Row, Signature
 from petla.pipeline.outputs.frames import FrameKind, find_kind
@@ -114,7 +114,7 @@ def as_polars(frame: Any, step: str) -> "pl.DataFrame":  # noqa: ANN401 - frames
 
 
 def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tuple[Profile, Signature]:  # noqa: ANN401
-    from petla.data.profiles import profile_frame
+    from petla.data.profile.profiles import profile_frame
 
     whole = profile_frame(training)
     signature = Signature(
@@ -178,7 +178,7 @@ def _list_samples(fitted: Trained, frames: tuple["pl.DataFrame", "pl.DataFrame"]
 
 
 def _profile_scores(signature: Signature, scores: NDArray[np.float64]) -> ColumnProfile:
-    from petla.data.profiles import profile_numbers
+    from petla.data.profile.profiles import profile_numbers
 
     return profile_numbers("score", record_scores(signature, scores))
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from petla.core.project import Task
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 
 # a value of one field, as JSON carries it
 Value = float | int | bool | str | None

@@ -19,8 +19,8 @@ from sqlalchemy import Connection
 
 from petla.core.clock import to_text
 from petla.core.project import MonitorTable
-from petla.data.binning import count_numbers
-from petla.data.columns import ColumnProfile
+from petla.data.profile.binning import count_numbers
+from petla.data.profile.columns import ColumnProfile
 from petla.decisions.record import Decision
 from petla.decisions.shipper import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window

@@ -7,7 +7,7 @@ from functools import cached_property
 import msgspec
 
 from petla.core.errors import CorruptError, NotFoundError
-from petla.data.columns import ColumnProfile, Profile
+from petla.data.profile.columns import ColumnProfile, Profile
 from petla.models.package import load_package
 from petla.models.registry import get_version
 from petla.models.signature import Signature

@@ -12,11 +12,8 @@ from typing import Any
 
 from petla.core.errors import PetlaError, UnavailableError
 from petla.core.names import suggest
-from petla.serving.feedback import decode_feedback
-from petla.serving.lane import Lane
-from petla.serving.metrics import Metrics
-from petla.serving.recorder import Recorder
-from petla.serving.responses import (
+from petla.serving.doors.feedback import decode_feedback
+from petla.serving.doors.responses import (
     PLAIN,
     RETRY_AFTER,
     Headers,
@@ -25,6 +22,9 @@ from petla.serving.responses import (
     headers_for,
     status_of,
 )
+from petla.serving.lane import Lane
+from petla.serving.metrics import Metrics
+from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 

@@ -27,10 +27,10 @@ from petla.deployments.snapshot import Acknowledgement, Route, Snapshot, Variant
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.serving.app import App
+from petla.serving.doors.schema import Schema
 from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Recorder
-from petla.serving.schema import Schema
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 

@@ -17,14 +17,14 @@ from petla.core.errors import InvalidError, PetlaError, UnavailableError
 from petla.core.ids import IdSource
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
-from petla.models.decide import decide
 from petla.models.package import Package
+from petla.models.runtime.decide import decide
 from petla.models.runtime.running import Runtime
 from petla.models.signature import Row, Value
-from petla.serving.answers import AnswerWriter
+from petla.serving.doors.answers import AnswerWriter
+from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
 from petla.serving.recorder import Recorder
-from petla.serving.schema import Schema
 
 logger = logging.getLogger(__name__)
 

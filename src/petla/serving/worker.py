@@ -21,9 +21,9 @@ import uvloop
 from petla.core.errors import PetlaError
 from petla.core.events import EventFormatter
 from petla.serving.app import App
+from petla.serving.doors.protocol import JoiningProtocol
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
-from petla.serving.protocol import JoiningProtocol
 from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)

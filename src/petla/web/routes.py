@@ -17,13 +17,13 @@ from petla.incidents.incidents import acknowledge, list_unresolved, resolve
 from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
-from petla.web.approval import make_approval, make_approvals
 from petla.web.blocks import explain
-from petla.web.incident import make_incident, make_incidents
-from petla.web.model import make_model
-from petla.web.overview import make_overview
+from petla.web.pages.approval import make_approval, make_approvals
+from petla.web.pages.incident import make_incident, make_incidents
+from petla.web.pages.model import make_model
+from petla.web.pages.overview import make_overview
+from petla.web.pages.trail import make_audit, make_decisions
 from petla.web.rendering import find_asset, render
-from petla.web.trail import make_audit, make_decisions
 
 THEME_COOKIE = "petla_theme"
 FRAGMENT_HEADER = "X-Petla-Fragment"

@@ -232,7 +232,7 @@ class Demo:
 
     def _wait_for_challenger(self) -> None:
         from petla.loop.approvals import list_approvals
-        from petla.loop.retrainings import list_retrainings
+        from petla.loop.retraining.retrainings import list_retrainings
 
         deadline = time.monotonic() + _PATIENCE_S
         while time.monotonic() < deadline:

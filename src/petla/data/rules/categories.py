@@ -6,7 +6,7 @@ Profiles list the 50 most frequent categories. Where a column has more, all coun
 import math
 
 from petla.core.project import CheckTable
-from petla.data.columns import ColumnProfile, Kind
+from petla.data.profile.columns import ColumnProfile, Kind
 from petla.data.rules.finding import DataFinding, Severity, chance, count_present, show_share, show_values
 
 # a category with a smaller share than this may come and go

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from petla.data.columns import ColumnProfile
+from petla.data.profile.columns import ColumnProfile
 
 # how many standard errors are put down to chance
 _ERRORS = 4.0

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from petla.core.project import CheckTable
-from petla.data.columns import ColumnProfile, Kind
+from petla.data.profile.columns import ColumnProfile, Kind
 from petla.data.rules.finding import (
     DataFinding,
     chance,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.project import CheckTable
-from petla.data.columns import ColumnProfile
+from petla.data.profile.columns import ColumnProfile
 from petla.data.rules.finding import DataFinding, count_present, show_number, show_range
 
 # positions of 5, 10, 25, 75, 90 and 95 per cent among the 21 quantiles

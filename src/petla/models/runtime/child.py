@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from petla.core.errors import UserCodeError
-from petla.models.original import Original, make_table, score_original
+from petla.models.conversion.original import Original, make_table, score_original
 from petla.models.runtime.frames import Failure, Reply, Scores, Start, read_frame, write_frame
 from petla.models.signature import Row
 from petla.pipeline.execution.user_code import guarded

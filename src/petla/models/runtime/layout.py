@@ -2,7 +2,7 @@
 
 import math
 
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.models.signature import Row, Signature, Value
 
 # names in the graph

@@ -9,7 +9,7 @@ from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import explain_cause, make_moment, make_verdict, metric_name, state_badge, verdict_badge
 from petla.web.contexts import CertificateBlock, ModelPage, VersionLine
-from petla.web.overview import make_card
+from petla.web.pages.overview import make_card
 from petla.web.pieces import Row
 
 

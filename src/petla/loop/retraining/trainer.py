@@ -14,7 +14,7 @@ from typing import IO, TypeVar
 import msgspec
 
 from petla.gates.verdict import Verdict
-from petla.loop.states import Retraining
+from petla.loop.retraining.states import Retraining
 from petla.pipeline.plan import RunRequest, encode_request
 from petla.storage.files import reported, write_atomic
 from petla.storage.workspace import Workspace

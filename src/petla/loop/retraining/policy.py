@@ -9,7 +9,7 @@
 import msgspec
 
 from petla.core.project import RetrainTable
-from petla.loop.states import Retraining
+from petla.loop.retraining.states import Retraining
 from petla.monitoring.finding import FindingKind
 
 

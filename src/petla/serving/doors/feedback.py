@@ -9,7 +9,7 @@ from petla.core.decoding import decode_table
 from petla.core.errors import Fault, InvalidError
 from petla.core.ids import DecisionId
 from petla.decisions.record import Feedback
-from petla.serving.schema import FAULT_LIMIT, read_json, refuse
+from petla.serving.doors.schema import FAULT_LIMIT, read_json, refuse
 
 _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import UnavailableError
-from petla.models.convert import convert
-from petla.models.original import Original, score_original
+from petla.models.conversion.convert import convert
+from petla.models.conversion.original import Original, score_original
 from petla.models.package import ONNX_FILE, PYTHON_FILE, Parity
 from petla.models.runtime.onnx_session import OnnxRuntime
 from petla.models.signature import Row, Signature

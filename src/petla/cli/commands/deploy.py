@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petla.cli.models import require_version
+from petla.cli.commands.models import require_version
 from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
 

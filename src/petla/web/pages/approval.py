@@ -4,7 +4,7 @@ from petla.core.project import ModelTable
 from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import get_incident
 from petla.loop.approvals import Approval, ApprovalState, get_approval, list_approvals
-from petla.loop.retrainings import list_retrainings
+from petla.loop.retraining.retrainings import list_retrainings
 from petla.models.registry import Certificate, ModelVersion, get_version
 from petla.storage.workspace import Workspace
 from petla.web import figures

@@ -3,13 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from petla.core.errors import InvalidError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from petla.data.columns import Profile
+    from petla.data.profile.columns import Profile
 
 
 def make_fields(profile: "Profile", target: str) -> tuple[InputField, ...]:

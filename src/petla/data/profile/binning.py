@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from petla.data.columns import ColumnProfile, Kind
+from petla.data.profile.columns import ColumnProfile, Kind
 
 
 def count_values(column: ColumnProfile, values: pl.Series) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from petla.core.errors import ConflictError, NotFoundError
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import note
 from petla.loop import records
-from petla.loop.states import FINAL, Retraining, RetrainingState, require_move
+from petla.loop.retraining.states import FINAL, Retraining, RetrainingState, require_move
 from petla.storage.database import reading
 from petla.storage.ledger import Change
 from petla.storage.workspace import Workspace

@@ -7,8 +7,8 @@ from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved
 from petla.loop.approvals import Approval, ApprovalState, list_approvals
-from petla.loop.retrainings import list_retrainings
-from petla.loop.states import Retraining, RetrainingState
+from petla.loop.retraining.retrainings import list_retrainings
+from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.models.registry import list_versions
 from petla.models.states import State
 from petla.storage.workspace import Workspace

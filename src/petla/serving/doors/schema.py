@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from petla.core.errors import Fault, InvalidError, MalformedError
 from petla.core.names import suggest
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature, Value
 
 # more faults than this are not listed

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from petla.core.errors import UserCodeError
-from petla.data.columns import Kind
+from petla.data.profile.columns import Kind
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, TEXT_KINDS, split_inputs
 from petla.models.signature import Signature
 from petla.pipeline.execution.user_code import guarded

@@ -18,10 +18,10 @@ from petla.data.versions import DatasetVersion, add_content, get_version, list_v
 from petla.decisions.export import export_labelled
 from petla.gates.verdict import Verdict, find_verdict
 from petla.loop.approvals import ApprovalState, ask, get_approval, withdraw
-from petla.loop.retrainings import CONTROLLER, get_retraining, move_on
+from petla.loop.retraining.retrainings import CONTROLLER, get_retraining, move_on
+from petla.loop.retraining.states import Retraining, RetrainingState
+from petla.loop.retraining.trainer import RETRAININGS_FOLDER, Trainer, TrainingEnd, retraining_folder
 from petla.loop.rollout import go_live
-from petla.loop.states import Retraining, RetrainingState
-from petla.loop.trainer import RETRAININGS_FOLDER, Trainer, TrainingEnd, retraining_folder
 from petla.models import registry
 from petla.pipeline.plan import RunRequest
 from petla.storage.workspace import Workspace

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from petla.data.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 
 BINS = 20
 CATEGORIES = 50

@@ -3,8 +3,8 @@
 from petla.incidents.incident import Evidence, Incident, IncidentState
 from petla.incidents.incidents import get_incident, list_incidents
 from petla.incidents.playbooks import playbook_of
-from petla.loop.retrainings import list_retrainings
-from petla.loop.states import Retraining
+from petla.loop.retraining.retrainings import list_retrainings
+from petla.loop.retraining.states import Retraining
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import find_moment, make_moment, metric_name, split_title

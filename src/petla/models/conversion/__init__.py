@@ -1,0 +1,1 @@
+"""From a trained estimator to ONNX, and proof that both answer the same."""
