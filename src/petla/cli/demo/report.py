@@ -1,8 +1,16 @@
 """What the demo found: one document, and the table made of it."""
 
+import shutil
+import textwrap
+from collections.abc import Sequence
+
 import msgspec
 
-from petla.cli.output import print_table, say
+from petla.cli.output import say
+
+# columns of a terminal that does not say; columns that the evidence gets in any case
+_WIDTH = 110
+_LEAST_EVIDENCE = 40
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -51,9 +59,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 def print_report(report: Report) -> None:
     """Print the table of stages and the figures under it."""
-    rows = [(s.name, "yes" if s.ok else "NO", f"{s.seconds:.1f}", s.evidence) for s in report.stages]
     say()
-    print_table(("stage", "ok", "seconds", "evidence"), rows, empty="no stage was reached")
+    _print_stages(report.stages)
     say()
     say(f"requests sent {report.requests_sent:,}, failed {report.requests_failed:,}")
     say(f"decisions answered {report.decisions_answered:,}, found in the log {report.decisions_logged:,}")
@@ -61,3 +68,14 @@ def print_report(report: Report) -> None:
         say(f"swap under load {report.swap_ms:.0f} ms, rollback under load {report.rollback_ms:.0f} ms")
     say(f"the whole loop took {report.seconds:.0f} s; the project is in {report.folder}")
     say("next: petla init my-project" if report.is_whole else "not everything went well: see the stages above")
+
+
+def _print_stages(stages: Sequence[Stage]) -> None:
+    name_width = max((len(stage.name) for stage in stages), default=0)
+    room = max(_LEAST_EVIDENCE, shutil.get_terminal_size((_WIDTH, 0)).columns - name_width - 16)
+    say(f"{'stage':<{name_width}}  ok   seconds  evidence")
+    for stage in stages:
+        first, *others = textwrap.wrap(stage.evidence, room) or [""]
+        say(f"{stage.name:<{name_width}}  {'yes' if stage.ok else 'NO ':<3}  {stage.seconds:>7.1f}  {first}")
+        for line in others:
+            say(f"{'':<{name_width + 16}}{line}")
