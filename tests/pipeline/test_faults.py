@@ -102,6 +102,17 @@ def test_misbehaving_code_is_named(tmp_path: Path, old: str, fresh: str, said: s
     assert "petla/pipeline" not in caught.value.traceback
 
 
+def test_missing_training_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # stands for an environment without it
+    monkeypatch.setitem(sys.modules, "skl2onnx", None)
+    ws = open_project(tmp_path, PIPELINE.replace("def raw(", "import skl2onnx\n\ndef raw(", 1))
+
+    with pytest.raises(UserCodeError) as caught:
+        run(ws)
+
+    assert caught.value.hint == "install what training needs with: pip install 'petla[train]'"
+
+
 def test_run_killed_in_the_middle_goes_on_where_it_was(tmp_path: Path) -> None:
     kill = f"import os\n    if not os.path.exists({str(tmp_path / 'alive')!r}):\n        os.kill(os.getpid(), 9)"
     code = PIPELINE.replace('return {"error"', f'{kill}\n    return {{"error"')

@@ -78,7 +78,8 @@ def test_faults_of_the_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidError) as caught:
         _open(tmp_path, ONE + "targt = 1\n[servin]")
 
-    assert {fault.field for fault in caught.value.faults} == {"models.delay.targt", "servin"}
+    missing = {"data.flights.path", "models.delay.pipeline"}
+    assert {fault.field for fault in caught.value.faults} == {"models.delay.targt", "servin"} | missing
 
 
 def test_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
@@ -145,3 +146,51 @@ def test_opening_loads_no_database_library(tmp_path: Path) -> None:
 def _open(folder: Path, text: str, settings: Settings | None = None) -> Workspace:
     (folder / "petla.toml").write_text(text)
     return open_workspace(folder, settings or Settings())
+
+
+MISNAMED = """
+[project]
+name = "penguins"
+
+[data.penguins]
+path = "data/penguin.csv"
+
+[models.species]
+target = "species"
+pipeline = "pipelin.py"
+"""
+
+
+def make_misnamed(root: Path, text: str = MISNAMED) -> None:
+    (root / "data").mkdir()
+    (root / "data" / "penguins.csv").touch()
+    (root / "pipeline.py").touch()
+    (root / "petla.toml").write_text(text)
+
+
+def test_missing_files_are_told_together_with_the_nearest(tmp_path: Path) -> None:
+    make_misnamed(tmp_path)
+
+    with pytest.raises(InvalidError, match="has 2 faults") as caught:
+        open_workspace(tmp_path, Settings()).require_files()
+
+    told = {fault.field: (fault.message, fault.hint) for fault in caught.value.faults}
+    assert told == {
+        "data.penguins.path": ("is 'data/penguin.csv', but there is no such file", "did you mean 'data/penguins.csv'?"),
+        "models.species.pipeline": ("is 'pipelin.py', but there is no such file", "did you mean 'pipeline.py'?"),
+    }
+
+
+def test_missing_files_are_told_with_the_other_faults(tmp_path: Path) -> None:
+    make_misnamed(tmp_path, MISNAMED + "tsak = 'binary'\n")
+
+    with pytest.raises(InvalidError, match="has 3 faults"):
+        open_workspace(tmp_path, Settings())
+
+
+def test_data_that_is_not_checked_out_has_its_pointer(tmp_path: Path) -> None:
+    make_misnamed(tmp_path)
+    (tmp_path / "data" / "penguin.csv.dvc").touch()
+    (tmp_path / "pipelin.py").touch()
+
+    open_workspace(tmp_path, Settings()).require_files()

@@ -6,8 +6,8 @@
 import math
 import re
 import tomllib
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, field
@@ -37,6 +37,9 @@ METRICS_OF_TASK: dict[Task, tuple[Metric, ...]] = {
 
 # Metrics that are shares; every other metric but r2 starts at 0 and has no upper end.
 _SHARES: frozenset[Metric] = frozenset({"accuracy", "auc", "f1", "precision", "recall"})
+# None: the project has a file of this path; else what to do instead
+Look = Callable[[str], str | None]
+
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The fields that every answer carries.
 _TAKEN = ("id", "version")
@@ -207,8 +210,15 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     storage: StorageTable = field(default_factory=StorageTable)
 
 
-def decode_project(text: str) -> Project:
+def decode_project(text: str, look: Look | None = None) -> Project:
     """Turn the text of `petla.toml` into a project.
+
+    A project that only serves needs none of the files that it names, so a missing one is told together with other
+    faults, and alone only to who needs it: see `find_missing`.
+
+    Args:
+        text: the file's text.
+        look: says whether the project has a file; None: nobody looks.
 
     Raises:
         InvalidError: with every fault: unknown keys, wrong types, values out of range, names that refer to nothing.
@@ -218,14 +228,32 @@ def decode_project(text: str) -> Project:
     except (ValueError, RecursionError) as error:
         # ValueError: also a number of thousands of digits; RecursionError: lists in lists without end
         fault = Fault(PROJECT_FILE, f"is not valid TOML: {error}")
-        raise _invalid([fault]) from error
+        raise refuse_project([fault]) from error
     project, faults = decode_table(Project, raw)
     faults += _check_names(raw)
     if project is not None:
         faults += _check_references(project)
     if project is None or faults:
-        raise _invalid(faults)
+        raise refuse_project(faults + (find_missing(raw, look) if look is not None else []))
     return project
+
+
+def find_missing(tables: Mapping[str, Any], look: Look) -> list[Fault]:
+    """Return a fault for each file that the project's tables name and that is not there.
+
+    Args:
+        tables: the project file as plain tables.
+        look: says whether the project has a file.
+    """
+    faults = []
+    for table, key, default in (("data", "path", None), ("models", "pipeline", "pipeline.py")):
+        named = tables.get(table)
+        for name, values in named.items() if isinstance(named, dict) else ():
+            path = values.get(key, default) if isinstance(values, dict) else None
+            hint = look(path) if isinstance(path, str) and path else None
+            if hint is not None:
+                faults.append(Fault(f"{table}.{name}.{key}", f"is {path!r}, but there is no such file", hint))
+    return faults
 
 
 def is_name(text: str) -> bool:
@@ -233,7 +261,8 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def _invalid(faults: list[Fault]) -> InvalidError:
+def refuse_project(faults: list[Fault]) -> InvalidError:
+    """Return the error that names every fault of a project file."""
     lines = [f"  {f.field}: {f.message}" + (f" ({f.hint})" if f.hint else "") for f in faults]
     count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
     return InvalidError(

@@ -10,10 +10,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
+
 from petla.core.clock import Clock, utc_now
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.names import suggest
-from petla.core.project import PROJECT_FILE, STATE_FOLDER, DatasetTable, ModelTable, Project, decode_project
+from petla.core.names import nearest, suggest
+from petla.core.project import (
+    PROJECT_FILE,
+    STATE_FOLDER,
+    DatasetTable,
+    Look,
+    ModelTable,
+    Project,
+    decode_project,
+    find_missing,
+    refuse_project,
+)
 from petla.core.settings import Settings
 from petla.storage.files import reported
 from petla.storage.objects import ObjectStore
@@ -92,6 +104,16 @@ class Workspace:
         if "engine" in self.__dict__:
             self.engine.dispose()
 
+    def require_files(self) -> None:
+        """See that every file that the project file names is there, or its pointer.
+
+        Raises:
+            InvalidError: with each that is missing.
+        """
+        faults = find_missing(msgspec.to_builtins(self.project), _look_in(self.root))
+        if faults:
+            raise refuse_project(faults)
+
     def get_model(self, name: str | None = None) -> tuple[str, ModelTable]:
         """Return a model's name and table; without a name the project's only model.
 
@@ -138,7 +160,20 @@ def open_workspace(start: Path, settings: Settings, *, clock: Clock = utc_now) -
             content = (root / PROJECT_FILE).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidError(f"{PROJECT_FILE} is not UTF-8: {error}", hint="save it as UTF-8") from error
-    return Workspace(root, decode_project(content), settings, clock=clock)
+    return Workspace(root, decode_project(content, _look_in(root)), settings, clock=clock)
+
+
+def _look_in(root: Path) -> Look:
+    def look(path: str) -> str | None:
+        place = root / path
+        # what is not checked out has its pointer
+        if place.exists() or place.with_name(f"{place.name}.dvc").exists():
+            return None
+        siblings = [each.relative_to(root).as_posix() for each in place.parent.glob("*")] if place.name else []
+        near = nearest(path, siblings)
+        return f"did you mean {near!r}?" if near is not None else "make it, or correct the path"
+
+    return look
 
 
 def _git_name(folder: Path) -> str:

@@ -1,11 +1,14 @@
 """`petla monitor`: what the monitors see."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
+
+if TYPE_CHECKING:
+    from petla.monitoring.finding import Finding
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +47,12 @@ def show(
     print_table(head, rows, empty=f"no window of {table.monitor.window_rows:,} labelled decisions is full yet")
     say()
     worst = sorted(drift, key=lambda finding: -finding.value)[:10]
-    shown = [(f.what, f.measure, f.value, f.limit, "ALARM" if f.is_alarm else "fine") for f in worst]
+    shown = [(f.what, f.measure, f.value, f.limit, _word_for(f)) for f in worst]
     empty = f"no window of {table.monitor.window_rows:,} decisions is full yet"
     print_table(("feature", "measure", "value", "limit", ""), shown, empty=empty)
+
+
+def _word_for(finding: "Finding") -> str:
+    if finding.limit is None:
+        return "not enough data, or not watched"
+    return "ALARM" if finding.is_alarm else "fine"

@@ -40,6 +40,7 @@ def run(
     from petla.pipeline.plan import RunRequest
 
     workspace = workspace_of(context)
+    workspace.require_files()
     name, _ = workspace.get_model(model)
     if accept_data is not None and not accept_data.strip():
         raise InvalidError("--accept-data has no reason", hint="write --accept-data REASON", field="--accept-data")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from petla.core.errors import PetlaError, UserCodeError
 
+# what the extra `train` brings, by the names that code imports
+_OF_TRAIN = frozenset({"cloudpickle", "onnx", "pandas", "skl2onnx", "sklearn"})
 _OUR_HOME = f"{Path(__file__).parents[2]}/"
 
 
@@ -33,7 +35,7 @@ def guarded(what: str, folder: Path, *, field: str) -> Iterator[None]:
         raise UserCodeError(
             f"{what} failed: {last}",
             traceback=format_own(error, folder),
-            hint="correct it and run the same command again; finished steps are kept",
+            hint=_advise(error),
             field=field,
         ) from error
 
@@ -65,6 +67,12 @@ def format_own(error: BaseException, folder: Path) -> str:
         foreign = [frame for frame in each.stack if not frame.filename.startswith(_OUR_HOME)]
         each.stack = traceback.StackSummary.from_list(own or foreign)
     return _writable("".join(story.format()))
+
+
+def _advise(error: BaseException) -> str:
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in _OF_TRAIN:
+        return "install what training needs with: pip install 'petla[train]'"
+    return "correct it and run the same command again; finished steps are kept"
 
 
 def _writable(text: str) -> str:
