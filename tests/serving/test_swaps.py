@@ -14,7 +14,7 @@ from petla.core.errors import UnavailableError
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known
 from petla.decisions.shipper import ship
-from petla.deployments.deploy import deploy, find_deployment, rollback
+from petla.deployments.deploy import deploy, find_deployment, rollback, take_back_refused
 from petla.deployments.server import list_acknowledgements
 from petla.models.conversion.original import make_original
 from petla.models.package import PYTHON_FILE, GoldenRow, store_package
@@ -84,6 +84,28 @@ def test_version_with_other_answers_than_it_was_packaged_with_is_taken_back(shop
     found = find_deployment(shop, MODEL)
     assert found is not None
     assert (found.live, found.standby) == (1, None)
+
+
+def test_refused_deployment_whose_command_died_is_taken_back(
+    shop: Workspace, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> str:
+        # stands for a kill while the command waits for the workers
+        raise KeyboardInterrupt
+
+    strange = add_version(shop, -3.0, golden_shift=-0.1)
+    with monkeypatch.context() as patch:
+        patch.setattr("petla.deployments.deploy._await_workers", die)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(shop, MODEL, strange, actor="ada")
+    wait_until(lambda: any(each.error for each in list_acknowledgements(shop.state)), "the worker refused it")
+
+    assert [take_back_refused(shop), take_back_refused(shop)] == [True, False]
+
+    assert states_of(shop) == {1: "production", 2: "testing", 3: "retired"}
+    assert predict(port).content["version"] == 1
+    deploy(shop, MODEL, 2, actor="ada")
+    assert take_back_refused(shop) is False
 
 
 def test_deployment_after_one_that_failed_is_taken_up(shop: Workspace, port: int) -> None:

@@ -3,7 +3,8 @@
 - The rows, the audit entry and the snapshot are committed together; then the file is published. A crash between the
   two is healed by `republish`.
 - With a server running, a change counts once every worker has acknowledged it. If one cannot serve it, what served
-  before is published again under the next number, the states go back, and the error says why.
+  before is published again under the next number, the states go back, and the error says why. A command that died
+  while it waited is stood in for by `take_back_refused`.
 """
 
 import logging
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager
 
 import msgspec
 
+from petla.core.clock import to_text
 from petla.core.errors import ConflictError, NotFoundError, UnavailableError
 from petla.deployments import records
 from petla.deployments.records import DeploymentRow
@@ -28,6 +30,7 @@ from petla.storage.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.002
+_CONTROLLER = "controller"
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +153,63 @@ def republish(ws: Workspace) -> int:
     return newest.number
 
 
+def take_back_refused(ws: Workspace) -> bool:
+    """Take back a deployment that every worker refused, because whoever asked for it died before they said so.
+
+    What is itself a way back is never taken back: if the workers refuse that as well, a person has to look.
+
+    Returns:
+        Whether something was taken back.
+
+    Raises:
+        BusyError: somebody deploys at the moment, and will hear the workers' answer.
+    """
+    newest = _find_newest(ws)
+    if newest is None or not _refusal_of(ws, newest.number):
+        return False
+    with _lock(ws, "taking back what was refused", wait_s=0):
+        newest = _find_newest(ws) or newest
+        failure = _refusal_of(ws, newest.number)
+        before, earlier = (_find_routes(ws, newest.number - n) for n in (1, 2))
+        if not failure or earlier == newest.routes:
+            return False
+        for model, route in newest.routes.items():
+            if before.get(model) != route:
+                _take_back(ws, _row_of(ws, model, before.get(model)), _move_of(model, route), failure)
+                logger.warning("deployment.taken_back", extra={"model": model, "reason": failure})
+    return True
+
+
+def _refusal_of(ws: Workspace, number: int) -> str:
+    """Return why every worker of a running server refuses a snapshot; empty: not every one does."""
+    server = find_server(ws.state)
+    said = [each for each in list_acknowledgements(ws.state) if each.seen == number and each.error]
+    if server is None or len(said) < server.workers:
+        return ""
+    return f"worker {said[0].worker}: {said[0].error}"
+
+
+def _find_routes(ws: Workspace, number: int) -> dict[str, Route]:
+    with reading(ws.engine) as connection:
+        snapshot = records.find_snapshot(connection, ws.name, number)
+    return snapshot.routes if snapshot is not None else {}
+
+
+def _row_of(ws: Workspace, model: str, route: Route | None) -> DeploymentRow | None:
+    if route is None:
+        return None
+    standby = route.standby.version if route.standby is not None else None
+    now = to_text(ws.clock())
+    return DeploymentRow(model=model, live=route.live.version, standby=standby, changed_at=now, changed_by=_CONTROLLER)
+
+
+def _move_of(model: str, route: Route) -> _Move:
+    standby = route.standby.version if route.standby is not None else None
+    return _Move(
+        model=model, live=route.live.version, standby=standby, action="model.deployed", actor=_CONTROLLER, reason=""
+    )
+
+
 def _find_newest(ws: Workspace) -> Snapshot | None:
     with reading(ws.engine) as connection:
         return records.find_newest_snapshot(connection, ws.name)
@@ -163,8 +223,9 @@ def _is_published(ws: Workspace, snapshot: Snapshot) -> bool:
     return published is not None and published.number >= snapshot.number
 
 
-def _lock(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
-    return lock(ws.state / "deploying.lock", purpose=purpose, wait_s=ws.settings.wait_s)
+def _lock(ws: Workspace, purpose: str, wait_s: float | None = None) -> AbstractContextManager[None]:
+    patience_s = ws.settings.wait_s if wait_s is None else wait_s
+    return lock(ws.state / "deploying.lock", purpose=purpose, wait_s=patience_s)
 
 
 def _find_row(ws: Workspace, model: str) -> DeploymentRow | None:

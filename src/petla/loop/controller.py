@@ -5,6 +5,7 @@ policy wants, and takes one step of each that is under way. Nothing it needs is 
 next one goes on.
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -12,7 +13,7 @@ import time
 from petla.core.errors import BusyError, CorruptError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.shipper import ship
-from petla.deployments.deploy import republish
+from petla.deployments.deploy import republish, take_back_refused
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
 from petla.loop.retraining.policy import Situation, Start, Step, decide
@@ -65,6 +66,8 @@ class Controller:
         """Do one pass: ship, judge, open incidents, take one step of each retraining."""
         # a command that was killed may have left a deployment's rows without its file
         republish(self._ws)
+        with contextlib.suppress(BusyError):
+            take_back_refused(self._ws)
         self._ship()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
