@@ -32,6 +32,7 @@ define install
 @$(BIN)/python -m pip install -q -c constraints.txt uv || echo "uv is not to be had; going on with pip"
 @$(BIN)/python -m uv pip install -q --compile-bytecode --python $(BIN)/python -c constraints.txt -b constraints.txt -e '.[$(1)]' \
 	|| { echo "uv did not succeed; trying pip"; $(BIN)/python -m pip install -q -c constraints.txt -e '.[$(1)]'; }
+@$(BIN)/python -m compileall -q src
 endef
 
 DEV := $(VENV)/.installed-dev

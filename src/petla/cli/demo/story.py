@@ -107,7 +107,8 @@ class Demo:
         with contextlib.suppress(PetlaError), self._stage("nothing lost"):
             self._count_logged()
         if keep:
-            self._say(f"still running (pid {self._stack.pid}): {self._stack.pages}")
+            self._say(f"still running: {self._link('/')}")
+            self._say(f"it stops with: kill {self._stack.pid}")
             return
         with contextlib.suppress(PetlaError), self._stage("stop"):
             status = self._stack.stop()
@@ -259,7 +260,6 @@ class Demo:
         self._metrics = (figures.get("champion"), figures.get("candidate"))
 
     def _decide(self) -> None:
-        from petla.api.sessions import make_link, running_address
         from petla.loop.approvals import get_approval, grant
 
         if self._approval is None:
@@ -268,8 +268,7 @@ class Demo:
         if self._is_approved:
             grant(self._workspace, number, actor=self._workspace.actor, reason="--yes")
         else:
-            page = make_link(self._workspace, running_address(self._workspace), path=f"/approvals/{number}")
-            self._say(f"waiting for your word: open {page}")
+            self._say(f"waiting for your word: open {self._link(f'/approvals/{number}')}")
             self._say(f"or, in {self._folder}: petla approvals grant {number}")
         while get_approval(self._workspace, number).state == "waiting":
             time.sleep(0.2)
@@ -277,6 +276,11 @@ class Demo:
         self._evidence = f"{decided.state} by {decided.decided_by}"
         if decided.state != "granted":
             raise UnavailableError(f"{decided.state}: {decided.reason}; {MODEL}:{decided.champion} stays live")
+
+    def _link(self, path: str) -> str:
+        from petla.api.sessions import make_link, running_address
+
+        return make_link(self._workspace, running_address(self._workspace), path=path)
 
     def _wait_for_swap(self, load: Load) -> None:
         from petla.deployments.server import list_acknowledgements
