@@ -16,6 +16,7 @@ from petla.decisions.log import count_decisions, count_known
 from petla.decisions.shipper import ship
 from petla.deployments.deploy import deploy, find_deployment, rollback, take_back_refused
 from petla.deployments.server import list_acknowledgements
+from petla.models import registry
 from petla.models.conversion.original import make_original
 from petla.models.package import PYTHON_FILE, GoldenRow, store_package
 from petla.storage.workspace import Workspace
@@ -106,6 +107,24 @@ def test_refused_deployment_whose_command_died_is_taken_back(
     assert predict(port).content["version"] == 1
     deploy(shop, MODEL, 2, actor="ada")
     assert take_back_refused(shop) is False
+
+
+def test_version_that_served_is_not_taken_back_for_failing_later(shop: Workspace) -> None:
+    package = registry.get_version(shop, MODEL, 1).package
+    damaged = shop.objects.folder / package[:2] / package[2:]
+    with running(shop):
+        deploy(shop, MODEL, 1, actor="ada")
+    whole = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(whole + b"?")
+    with running(shop):
+        assert list_acknowledgements(shop.state)[0].error
+
+        assert take_back_refused(shop) is False
+
+    damaged.write_bytes(whole)
+    with running(shop) as supervisor:
+        assert predict(supervisor.server.port).content["version"] == 1
 
 
 def test_deployment_after_one_that_failed_is_taken_up(shop: Workspace, port: int) -> None:

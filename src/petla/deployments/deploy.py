@@ -10,6 +10,7 @@
 import logging
 import time
 from contextlib import AbstractContextManager
+from pathlib import Path
 
 import msgspec
 
@@ -154,9 +155,10 @@ def republish(ws: Workspace) -> int:
 
 
 def take_back_refused(ws: Workspace) -> bool:
-    """Take back a deployment that every worker refused, because whoever asked for it died before they said so.
+    """Take back a deployment that a worker refused, because whoever asked for it died before it said so.
 
-    What is itself a way back is never taken back: if the workers refuse that as well, a person has to look.
+    A version that has served is never taken back for failing to load later, say after a restart with a damaged disk: it
+    serves again as soon as the fault is mended.
 
     Returns:
         Whether something was taken back.
@@ -164,29 +166,50 @@ def take_back_refused(ws: Workspace) -> bool:
     Raises:
         BusyError: somebody deploys at the moment, and will hear the workers' answer.
     """
-    newest = _find_newest(ws)
-    if newest is None or not _refusal_of(ws, newest.number):
+    if _find_unheard(ws) is None:
         return False
-    with _lock(ws, "taking back what was refused", wait_s=0):
-        newest = _find_newest(ws) or newest
-        failure = _refusal_of(ws, newest.number)
-        before, earlier = (_find_routes(ws, newest.number - n) for n in (1, 2))
-        if not failure or earlier == newest.routes:
+    with _lock(ws, "hearing the workers", wait_s=0):
+        newest, number = _find_newest(ws), _find_unheard(ws)
+        if newest is None or newest.number != number or _is_served(ws, number):
+            _unheard_path(ws).unlink(missing_ok=True)
             return False
+        failure = _refusal_of(ws, number)
+        if not failure:
+            return False
+        before = _find_routes(ws, number - 1)
         for model, route in newest.routes.items():
             if before.get(model) != route:
                 _take_back(ws, _row_of(ws, model, before.get(model)), _move_of(model, route), failure)
                 logger.warning("deployment.taken_back", extra={"model": model, "reason": failure})
+        _unheard_path(ws).unlink(missing_ok=True)
     return True
 
 
-def _refusal_of(ws: Workspace, number: int) -> str:
-    """Return why every worker of a running server refuses a snapshot; empty: not every one does."""
+def _unheard_path(ws: Workspace) -> Path:
+    """Return the file that holds a snapshot's number from its publishing until the workers' answer was heard."""
+    return snapshot_path(ws.state).with_name("unheard")
+
+
+def _find_unheard(ws: Workspace) -> int | None:
+    try:
+        return int(_unheard_path(ws).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def _is_served(ws: Workspace, number: int) -> bool:
     server = find_server(ws.state)
-    said = [each for each in list_acknowledgements(ws.state) if each.seen == number and each.error]
-    if server is None or len(said) < server.workers:
-        return ""
-    return f"worker {said[0].worker}: {said[0].error}"
+    return server is not None and _count_serving(ws, number) >= server.workers
+
+
+def _count_serving(ws: Workspace, number: int) -> int:
+    return sum(each.serving >= number for each in list_acknowledgements(ws.state))
+
+
+def _refusal_of(ws: Workspace, number: int) -> str:
+    """Return why a worker does not serve a snapshot that it has seen; empty: none has refused it."""
+    said = list_acknowledgements(ws.state)
+    return next((f"worker {each.worker}: {each.error}" for each in said if each.seen == number and each.error), "")
 
 
 def _find_routes(ws: Workspace, number: int) -> dict[str, Route]:
@@ -237,6 +260,8 @@ def _carry_out(ws: Workspace, now: DeploymentRow | None, move: _Move, wait_s: fl
     route = _make_route(ws, move)
     row, snapshot = _commit(ws, now, move, route)
     server = find_server(ws.state)
+    if server is not None:
+        write_atomic(_unheard_path(ws), str(snapshot.number).encode())
     begun = time.perf_counter()
     _publish(ws, snapshot)
     if server is None:
@@ -244,6 +269,8 @@ def _carry_out(ws: Workspace, now: DeploymentRow | None, move: _Move, wait_s: fl
     failure = _await_workers(ws, server, snapshot.number, begun + wait_s)
     if failure:
         _take_back(ws, now, move, failure)
+    _unheard_path(ws).unlink(missing_ok=True)
+    if failure:
         raise UnavailableError(
             f"model {move.model}:{move.live} was not deployed: {failure}",
             hint=f"{_name_of(now)} serves as before; correct it and deploy again",
@@ -323,11 +350,10 @@ def _publish(ws: Workspace, snapshot: Snapshot) -> None:
 def _await_workers(ws: Workspace, server: Server, number: int, deadline: float) -> str:
     """Wait until every worker serves a snapshot; return why one does not, empty if all do."""
     while True:
-        said = list_acknowledgements(ws.state)
-        refused = [f"worker {each.worker}: {each.error}" for each in said if each.seen == number and each.error]
-        if refused:
-            return refused[0]
-        n_serving = sum(each.serving >= number for each in said)
+        refusal = _refusal_of(ws, number)
+        if refusal:
+            return refusal
+        n_serving = _count_serving(ws, number)
         if n_serving >= server.workers or (time.perf_counter() > deadline and find_server(ws.state) is None):
             return ""
         if time.perf_counter() > deadline:
