@@ -1,10 +1,11 @@
 """What is imported is declared, and the core imports nothing that only an extra brings."""
 
 import ast
+import functools
 import re
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import packages_distributions
 
 from tests.architecture.source import PACKAGE, ROOT, list_sources
@@ -64,7 +65,13 @@ def _list_foreign_imports(nodes: Iterable[ast.AST]) -> Iterator[tuple[ast.AST, s
 
 def _bring(module: str) -> set[str]:
     """The distributions that bring a module."""
-    return {_normalise(name) for name in packages_distributions().get(module, [module])}
+    return {_normalise(name) for name in _list_distributions().get(module, [module])}
+
+
+@functools.cache
+def _list_distributions() -> Mapping[str, list[str]]:
+    # reads the record of every installed package: a second or more
+    return packages_distributions()
 
 
 def _list_declared(requirements: list[str]) -> set[str]:

@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petla.core import project
 from petla.core.decoding import describe_allowed
 from petla.core.errors import Fault, InvalidError
-from petla.core.project import METRICS_OF_TASK, Project, decode_project
+from petla.core.project import METRICS_OF_TASK, CheckTable, Project, decode_project, tables
 
 MINIMAL = """
 [project]
@@ -73,10 +72,10 @@ def test_minimal_file_has_defaults_for_the_rest() -> None:
     decoded = decode_project(MINIMAL)
 
     assert decoded.project.name == "flights"
-    assert decoded.serving == project.ServingTable()
+    assert decoded.serving == tables.ServingTable()
     assert decoded.models["delay"].gate_metric == "accuracy"
     assert decoded.models["delay"].quality_metric == "accuracy"
-    assert decoded.data["flights"].checks == project.CheckTable()
+    assert decoded.data["flights"].checks == CheckTable()
 
 
 def test_quality_metric_follows_the_gates() -> None:
@@ -147,7 +146,7 @@ def test_every_metric_of_every_task_takes_a_limit_of_its_range() -> None:
 
 
 def _struct_keys() -> list[str]:
-    structs = [kind for kind in vars(project).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+    structs = [kind for kind in vars(tables).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
     return sorted({key for kind in structs for key in kind.__struct_fields__} | {"flights", "delay"})
 
 
@@ -200,7 +199,7 @@ def _write(value: object) -> str:
 
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "project-file.md"
-STRUCTS = [kind for name, kind in vars(project).items() if name.endswith("Table")]
+STRUCTS = [kind for name, kind in vars(tables).items() if name.endswith("Table")]
 
 
 @pytest.mark.parametrize("kind", STRUCTS, ids=lambda kind: kind.__name__)

@@ -13,6 +13,7 @@ from petla.data import current
 from petla.data.current import current_digest
 from petla.data.versions import add
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import lose
 from tests.data.projects import CSV, make_project, write_folder, write_rows
 
 HEAVY = ("alembic", "numpy", "pandas", "polars", "pyarrow", "sqlalchemy")
@@ -65,7 +66,7 @@ def test_nothing_at_all_is_not_found(ws: Workspace) -> None:
 
 def test_version_that_this_store_lacks_is_refused(ws: Workspace) -> None:
     version = add(ws, write_rows(ws)).version
-    (ws.objects.folder / version.digest[:2] / version.digest[2:]).unlink()
+    lose(ws.objects, version.digest)
 
     with pytest.raises(ConflictError, match="not in this project's store"):
         _digest(ws)
@@ -76,7 +77,7 @@ def test_unchanged_file_is_not_read_again(ws: Workspace, monkeypatch: pytest.Mon
     _make_older(path)
     digest = add(ws, path).version.digest
     # The one thing that tells reading from not reading.
-    monkeypatch.delattr(current, "hash_file")
+    monkeypatch.delattr(current, "digest_files")
 
     assert _digest(ws) == digest
 

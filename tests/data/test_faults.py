@@ -1,5 +1,6 @@
 """Damaged objects, full disks, folders that cannot be written: a clear error, and everything as it was."""
 
+import os
 import resource
 import shutil
 import subprocess
@@ -12,7 +13,9 @@ from petla.core.errors import BusyError, CorruptError, NotFoundError, Unavailabl
 from petla.data.content.manifest import read_manifest
 from petla.data.versions import add, add_content, checkout, list_versions, materialize
 from petla.storage.files import lock
+from petla.storage.objects import ObjectStore
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip
 from tests.data.projects import CSV, make_project, write_folder, write_rows
 
 
@@ -23,28 +26,17 @@ def ws(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 128 KiB."""
+    """A disk of 256 KiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    if shutil.which("mount") is None or _run("mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(folder)) != 0:
+    if shutil.which("mount") is None or _run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)) != 0:
         pytest.skip("nobody but root may mount a small disk")
     yield folder
-    _run("umount", str(folder))
+    _run("umount", "--lazy", str(folder))
 
 
 def _run(*command: str) -> int:
     return subprocess.run(command, capture_output=True, check=False).returncode
-
-
-def _object_path(ws: Workspace, digest: str) -> Path:
-    return ws.objects.folder / digest[:2] / digest[2:]
-
-
-def _damage(ws: Workspace, digest: str) -> None:
-    path = _object_path(ws, digest)
-    content = path.read_bytes()
-    path.chmod(0o644)
-    path.write_bytes(b"X" + content[1:])
 
 
 def test_damaged_file_is_named_and_nothing_is_overwritten(ws: Workspace) -> None:
@@ -52,7 +44,7 @@ def test_damaged_file_is_named_and_nothing_is_overwritten(ws: Workspace) -> None
     first = add(ws, path).version
     add(ws, write_rows(ws, "hour\n9\n"))
     damaged = read_manifest(ws.objects, first.digest).files[0].object
-    _damage(ws, damaged)
+    flip(ws.objects, damaged)
 
     with pytest.raises(CorruptError, match=damaged):
         checkout(ws, "rows", 1)
@@ -66,7 +58,7 @@ def test_folder_with_one_damaged_file_stays_as_it_was(ws: Workspace) -> None:
     first = add(ws, folder).version
     (folder / "deep" / "1.parquet").unlink()
     add(ws, folder)
-    _damage(ws, read_manifest(ws.objects, first.digest).files[1].object)
+    flip(ws.objects, read_manifest(ws.objects, first.digest).files[1].object)
 
     with pytest.raises(CorruptError):
         checkout(ws, "parts", 1)
@@ -76,7 +68,7 @@ def test_folder_with_one_damaged_file_stays_as_it_was(ws: Workspace) -> None:
 
 def test_damaged_manifest_is_named(ws: Workspace, tmp_path: Path) -> None:
     version = add(ws, write_rows(ws)).version
-    _damage(ws, version.digest)
+    flip(ws.objects, version.digest)
 
     with pytest.raises(CorruptError, match=version.digest):
         materialize(ws, version.digest, tmp_path / "out.csv")
@@ -97,10 +89,11 @@ def test_object_that_is_no_version_is_refused(ws: Workspace, tmp_path: Path) -> 
 def test_full_disk_leaves_state_as_before(ws: Workspace, small_disk: Path) -> None:
     path = write_rows(ws)
     first = add(ws, path).version
+    ws.objects.close()
     shutil.copytree(ws.objects.folder, small_disk / "objects")
-    ws.objects.folder = small_disk / "objects"
+    ws.objects = ObjectStore(small_disk / "objects")
     pointer = path.with_name("rows.csv.dvc").read_bytes()
-    write_rows(ws, CSV + "4,UA\n" * 100_000)
+    path.write_bytes(os.urandom(400_000))
 
     with pytest.raises(UnavailableError, match="the disk is full"):
         add(ws, path)
@@ -115,7 +108,7 @@ def test_file_too_large_for_the_disk_leaves_state_as_before(ws: Workspace) -> No
     """The same for people who are not root: the system's own limit of a file's size."""
     path = write_rows(ws)
     first = add(ws, path).version
-    write_rows(ws, CSV + "4,UA\n" * 100_000)
+    path.write_bytes(os.urandom(400_000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
@@ -131,6 +124,7 @@ def test_file_too_large_for_the_disk_leaves_state_as_before(ws: Workspace) -> No
 def test_store_that_cannot_be_written_is_a_clear_error(ws: Workspace) -> None:
     path = write_rows(ws)
     first = add(ws, path).version
+    ws.objects.close()
     shutil.rmtree(ws.objects.folder)
     # Root may write everywhere; into a file nobody may put another.
     ws.objects.folder.write_text("")

@@ -12,6 +12,7 @@ from petla.models import registry
 from petla.models.states import State
 from petla.storage.files import lock
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip
 from tests.deployments.tiny import MODEL, actions_of, add_version, open_shop, states_of
 
 
@@ -100,9 +101,7 @@ def test_unknown_version_cannot_be_deployed(shop: Workspace) -> None:
 def test_altered_package_is_refused_before_anything_changes(shop: Workspace) -> None:
     version = add_version(shop)
     digest = registry.get_version(shop, MODEL, version).package
-    path = next(path for path in (shop.state / "objects").rglob("*") if path.name == digest[2:])
-    path.chmod(0o644)
-    path.write_bytes(path.read_bytes() + b"?")
+    flip(shop.objects, digest)
 
     with pytest.raises(CorruptError, match=digest):
         deploy(shop, MODEL, version, actor="ada")

@@ -17,6 +17,7 @@ from petla.pipeline.plan import RunRequest
 from petla.pipeline.runs import load_frame
 from petla.storage.files import lock
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip
 from tests.gates.examples import PIPELINE, PROJECT, Silence, crown, open_project, publish
 
 
@@ -251,9 +252,7 @@ def test_altered_package_is_not_judged(ws: Workspace, monkeypatch: pytest.Monkey
         with pytest.raises(UnavailableError):
             train_once(ws)
     version = get_version(ws, "delay", 1)
-    path = ws.objects.folder / version.package[:2] / version.package[2:]
-    path.chmod(0o644)
-    path.write_bytes(path.read_bytes() + b"!")
+    flip(ws.objects, version.package)
 
     with pytest.raises(CorruptError, match="damaged"):
         train_once(ws)

@@ -11,9 +11,9 @@ from petla.core.project import AnswerTable
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.models.package import ONNX_FILE, Package, Parity, load_package, read_file, read_seal, store_package
 from petla.models.signature import InputField, Signature
-from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip, lose
 from tests.models.examples import open_workspace
 
 PACKAGE = Package(
@@ -40,10 +40,6 @@ def ws(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def digest(ws: Workspace) -> str:
     return store_package(ws, PACKAGE, {ONNX_FILE: b"a model"})
-
-
-def object_path(store: ObjectStore, digest: str) -> Path:
-    return store.folder / digest[:2] / digest[2:]
 
 
 def reseal(ws: Workspace, digest: str, change: Callable[[dict[str, bytes]], None]) -> str:
@@ -102,18 +98,14 @@ def test_signature_of_something_else_does_not_pass(ws: Workspace, digest: str) -
 
 
 def test_altered_file_is_refused(ws: Workspace, digest: str) -> None:
-    path = object_path(ws.objects, load_package(ws.objects, ws.keys, digest).files[ONNX_FILE])
-    path.chmod(0o644)
-    path.write_bytes(b"another model")
+    flip(ws.objects, load_package(ws.objects, ws.keys, digest).files[ONNX_FILE])
 
     with pytest.raises(CorruptError, match="damaged"):
         load_package(ws.objects, ws.keys, digest)
 
 
 def test_altered_package_object_is_refused(ws: Workspace, digest: str) -> None:
-    path = object_path(ws.objects, digest)
-    path.chmod(0o644)
-    path.write_bytes(path.read_bytes() + b"!")
+    flip(ws.objects, digest)
 
     with pytest.raises(CorruptError, match="damaged"):
         load_package(ws.objects, ws.keys, digest)
@@ -134,7 +126,7 @@ def test_signed_manifest_of_another_form_is_refused(ws: Workspace, digest: str) 
 
 
 def test_missing_file_is_named(ws: Workspace, digest: str) -> None:
-    object_path(ws.objects, load_package(ws.objects, ws.keys, digest).files[ONNX_FILE]).unlink()
+    lose(ws.objects, load_package(ws.objects, ws.keys, digest).files[ONNX_FILE])
 
     with pytest.raises(NotFoundError, match="is not in"):
         load_package(ws.objects, ws.keys, digest)

@@ -13,6 +13,7 @@ from petla.pipeline.plan import RunRequest, make_plan
 from petla.pipeline.result import RunState
 from petla.pipeline.runs import list_runs, load_output
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip, lose
 from tests.pipeline.projects import PIPELINE, PROJECT, open_project, run, write
 
 # runs the project in a process of its own
@@ -164,15 +165,13 @@ def test_second_run_at_once_says_who_holds_it(tmp_path: Path) -> None:
 def test_damaged_output_is_set_aside_and_made_again(tmp_path: Path, step: str) -> None:
     ws = open_project(tmp_path, FITTED)
     run(ws)
-    path = damage(ws, step)
-    content = path.read_bytes()
+    damaged = object_of(ws, step)
+    flip(ws.objects, damaged)
 
     result, seen = run(ws)
 
     assert seen.executed == [step]
-    aside = path.with_name(f"{path.name}.damaged-1")
-    assert aside.read_bytes() == content
-    assert [str(aside) in warning and step in warning for warning in result.warnings] == [True]
+    assert [damaged in warning and step in warning for warning in result.warnings] == [True]
     assert load_output(ws, result, step) is not None
     assert run(ws)[0].warnings == ()
 
@@ -180,9 +179,9 @@ def test_damaged_output_is_set_aside_and_made_again(tmp_path: Path, step: str) -
 def test_damaged_output_that_is_read_later_is_made_again_by_the_next_run(tmp_path: Path) -> None:
     ws = open_project(tmp_path, FITTED)
     result, _ = run(ws)
-    damage(ws, "model")
+    flip(ws.objects, object_of(ws, "model"))
 
-    with pytest.raises(CorruptError, match="damaged file is now"):
+    with pytest.raises(CorruptError, match="damaged entry lies in"):
         load_output(ws, result, "model")
 
     assert run(ws)[1].executed == ["model"]
@@ -192,8 +191,9 @@ def test_damaged_output_that_is_read_later_is_made_again_by_the_next_run(tmp_pat
 def test_lost_output_is_made_again_with_what_it_needs(tmp_path: Path) -> None:
     ws = open_project(tmp_path, FITTED)
     run(ws)
-    damage(ws, "training")
-    object_of(ws, "model").unlink()
+    training, model = object_of(ws, "training"), object_of(ws, "model")
+    flip(ws.objects, training)
+    lose(ws.objects, model)
 
     result, seen = run(ws)
 
@@ -208,14 +208,14 @@ def test_altered_record_of_a_pickle_is_not_loaded(tmp_path: Path) -> None:
     record = ws.state / "cache" / "steps" / f"{key}.json"
     foreign = ws.objects.put_bytes(b"cos\nsystem\n(S'touch /tmp/owned'\ntR.")
     own = object_of(ws, "model")
-    record.write_text(record.read_text().replace(own.parent.name + own.name, foreign))
+    record.write_text(record.read_text().replace(own, foreign))
 
     again, seen = run(ws)
 
     assert seen.executed == ["model"]
     assert "not signed" in again.warnings[0]
     own = object_of(ws, "model")
-    record.write_text(record.read_text().replace(own.parent.name + own.name, foreign))
+    record.write_text(record.read_text().replace(own, foreign))
     with pytest.raises(CorruptError, match="not signed by this project's key"):
         load_output(ws, result, "model")
     assert record.with_suffix(".refused").is_file()
@@ -274,17 +274,10 @@ def test_package_pipeline_with_relative_import_runs(tmp_path: Path) -> None:
     assert run(ws)[0].metrics == {"error": 3.0}
 
 
-def object_of(ws: Workspace, step: str) -> Path:
+def object_of(ws: Workspace, step: str) -> str:
     planned = next(each for each in make_plan(ws, "delay", RunRequest()).steps if each.name == step)
     assert planned.record is not None
-    return ws.objects.folder / planned.record.output[:2] / planned.record.output[2:]
-
-
-def damage(ws: Workspace, step: str) -> Path:
-    path = object_of(ws, step)
-    path.chmod(0o644)
-    path.write_bytes(b"?" + path.read_bytes()[1:])
-    return path
+    return planned.record.output
 
 
 def test_every_error_says_what_to_do_next(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from petla.models import registry
 from petla.models.conversion.original import make_original
 from petla.models.package import PYTHON_FILE, GoldenRow, store_package
 from petla.storage.workspace import Workspace
+from tests.contracts.damage import flip, flip_all
 from tests.deployments.tiny import MODEL, add_version, make_package, open_shop, register, states_of
 from tests.serving.client import Load, ask, predict, running, wait_until
 
@@ -111,18 +112,15 @@ def test_refused_deployment_whose_command_died_is_taken_back(
 
 def test_version_that_served_is_not_taken_back_for_failing_later(shop: Workspace) -> None:
     package = registry.get_version(shop, MODEL, 1).package
-    damaged = shop.objects.folder / package[:2] / package[2:]
     with running(shop):
         deploy(shop, MODEL, 1, actor="ada")
-    whole = damaged.read_bytes()
-    damaged.chmod(0o644)
-    damaged.write_bytes(whole + b"?")
+    flip(shop.objects, package)
     with running(shop):
         assert list_acknowledgements(shop.state)[0].error
 
         assert take_back_refused(shop) is False
 
-    damaged.write_bytes(whole)
+    flip(shop.objects, package)
     with running(shop) as supervisor:
         assert predict(supervisor.server.port).content["version"] == 1
 
@@ -186,11 +184,7 @@ def test_server_without_a_deployment_says_so_and_takes_up_the_first(shop: Worksp
 
 def test_server_starts_without_a_model_that_is_damaged_and_says_why(shop: Workspace) -> None:
     deploy(shop, MODEL, 1, actor="ada")
-    model = max((shop.state / "objects").glob("??/*"), key=lambda path: path.stat().st_size)
-    for path in (shop.state / "objects").glob("??/*"):
-        path.chmod(0o644)
-        path.write_bytes(path.read_bytes() + b"?")
-    assert model.is_file()
+    flip_all(shop.objects)
 
     with running(shop) as supervisor:
         reply = predict(supervisor.server.port)

@@ -20,4 +20,4 @@ def tiny_disk(tmp_path: Path) -> Iterator[Path]:
     if not is_mounted:
         pytest.skip("no right to mount a small file system; test_file_size_limit_* covers the same path")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -1,23 +1,24 @@
 """Which version of a dataset lies in the work tree, without a database.
 
-A file is read again only when its size, its time or its inode has changed since it was last found to be what the
-pointer says.
+A file is read again only when its size, its time, its inode or its mode has changed since it was last read.
 """
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from petla.core.digests import digest_bytes
-from petla.core.errors import ConflictError, NotFoundError, UnavailableError
+from petla.core.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
 from petla.core.project import DatasetTable
-from petla.data.content.manifest import Manifest, encode_manifest
-from petla.data.content.working_copy import Content, Stamp, hash_file, list_stamps, read_content
+from petla.data.content.manifest import FileEntry, Manifest, encode_manifest, read_manifest
+from petla.data.content.working_copy import WIDTH, Content, Stamps, list_stamps, read_content
 from petla.data.pointers import Pointer, find_pointer, pointer_path
 from petla.storage.files import write_atomic
 from petla.storage.objects import ObjectStore
+from petla.storage.objects.intake import digest_files
+from petla.storage.objects.naming import digest_content
 
 # A file changed this shortly before it was read may be changed again without its time showing it.
 _RACY_NS = 20_000_000
@@ -35,12 +36,13 @@ class Standing(msgspec.Struct, frozen=True):
     pointer: Pointer | None
 
 
-class _Seen(msgspec.Struct, frozen=True):
+class _Seen(msgspec.Struct, frozen=True, array_like=True):
     """What was read the last time."""
 
     digest: str
     md5: str
-    stamps: dict[str, Stamp]
+    # a time of -1: changed so shortly before that it has to be read again
+    stamps: Stamps
 
 
 def current_digest(root: Path, state: Path, dataset: DatasetTable, name: str) -> str:
@@ -88,48 +90,73 @@ def inspect(root: Path, state: Path, dataset: DatasetTable, name: str) -> Standi
         return Standing("untracked", "", None)
     seen = _find_seen(state, name)
     if seen is None or seen.stamps != stamps:
-        seen = _read(state, name, path, with_md5=not pointer.digest)
+        content = read_content(path, digest_files, list_known(state, name))
+        remember(state, name, content)
+        seen = _see(content)
     if pointer.digest:
         return Standing("clean" if pointer.digest == seen.digest else "changed", pointer.digest, pointer)
-    if not seen.md5:
-        seen = _read(state, name, path, with_md5=True)
     is_same = bool(pointer.md5) and pointer.md5 == seen.md5
     return Standing("clean" if is_same else "changed", seen.digest if is_same else "", pointer)
 
 
 def remember(state: Path, name: str, content: Content) -> None:
     """Note what was read, so that nothing is read again until it changes."""
+    seen = _see(content)
     limit_ns = content.begun_ns - _RACY_NS
-    stamps = {path: stamp for path, stamp in content.stamps.items() if stamp.mtime_ns < limit_ns}
-    seen = _Seen(digest_of(content.manifest), content.md5, stamps)
+    numbers = seen.stamps.numbers
+    for place in range(1, len(numbers), WIDTH):
+        if numbers[place] >= limit_ns:
+            numbers[place] = -1
     # What cannot be noted is read again the next time; a state folder that may not be written is no reason to fail
     # here.
     with contextlib.suppress(UnavailableError):
-        write_atomic(_seen_path(state, name), msgspec.json.encode(seen))
+        write_atomic(_seen_path(state, name), msgspec.msgpack.encode(seen))
+
+
+def remember_placed(state: Path, name: str, path: Path, manifest: Manifest) -> None:
+    """Note what was just written to a path, so that it is not read again."""
+    # What lies there now was written longer ago than a change can hide.
+    time.sleep(1.5 * _RACY_NS / 1e9)
+    remember(state, name, Content(manifest, list_stamps(path), time.time_ns()))
+
+
+def list_known(state: Path, name: str) -> dict[str, tuple[tuple[int, ...], FileEntry]]:
+    """Return what was read the last time, and is in the store: path -> numbers and entry."""
+    seen = _find_seen(state, name)
+    if seen is None:
+        return {}
+    try:
+        manifest = read_manifest(ObjectStore(state / "objects"), seen.digest)
+    except (NotFoundError, CorruptError):
+        return {}
+    numbers = seen.stamps.by_path()
+    return {entry.path: (numbers[entry.path], entry) for entry in manifest.files if entry.path in numbers}
 
 
 def digest_of(manifest: Manifest) -> str:
     """Return the digest that a manifest has as an object."""
-    return digest_bytes(encode_manifest(manifest))
+    return digest_content(encode_manifest(manifest))
 
 
 def read_digest(path: Path) -> str:
     """Return the digest that a file or folder would have as a version."""
-    return digest_of(read_content(path, hash_file, with_md5=False).manifest)
+    return digest_of(read_content(path, digest_files).manifest)
 
 
-def _read(state: Path, name: str, path: Path, *, with_md5: bool) -> _Seen:
-    content = read_content(path, hash_file, with_md5=with_md5)
-    remember(state, name, content)
-    return _Seen(digest_of(content.manifest), content.md5, content.stamps)
+def _see(content: Content) -> _Seen:
+    return _Seen(
+        digest_of(content.manifest),
+        content.manifest.md5,
+        msgspec.structs.replace(content.stamps, numbers=content.stamps.numbers.copy()),
+    )
 
 
 def _find_seen(state: Path, name: str) -> _Seen | None:
     try:
-        return msgspec.json.decode(_seen_path(state, name).read_bytes(), type=_Seen)
+        return msgspec.msgpack.decode(_seen_path(state, name).read_bytes(), type=_Seen)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
 
 def _seen_path(state: Path, name: str) -> Path:
-    return state / "cache" / "data" / f"{name}.json"
+    return state / "cache" / "data" / f"{name}.stamps"

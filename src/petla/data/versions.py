@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import ConflictError, NotFoundError
+from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
 from petla.data import records
 from petla.data.checks import DataFinding, check_profile
-from petla.data.content.manifest import read_manifest
+from petla.data.content.manifest import FileEntry, read_manifest
 from petla.data.content.placing import place
-from petla.data.current import State, inspect, read_digest, remember
+from petla.data.content.working_copy import read_content
+from petla.data.current import State, inspect, list_known, remember, remember_placed
 from petla.data.differences import DatasetDiff, compare_versions
 from petla.data.intake import register, stage, take_in
 from petla.data.pointers import Pointer, encode_pointer, pointer_path
@@ -24,6 +26,7 @@ from petla.data.records import DatasetVersion
 from petla.data.registration import append_table, choose_name, ignore_in_git, place_in_project
 from petla.storage.database import reading
 from petla.storage.files import lock, write_atomic
+from petla.storage.objects.intake import digest_files
 from petla.storage.workspace import Workspace
 
 __all__ = ["AddReport", "DatasetDiff", "DatasetStatus", "DatasetVersion"]
@@ -67,7 +70,7 @@ class DatasetStatus(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
 
 
-def add(ws: Workspace, path: Path, *, name: str | None = None) -> AddReport:
+def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progress = SILENT) -> AddReport:
     """Make what lies at a path the newest version of its dataset, and point to it.
 
     A path that is no dataset yet becomes one: a `[data.NAME]` table is added to the project file, and `ws.project` with
@@ -83,7 +86,7 @@ def add(ws: Workspace, path: Path, *, name: str | None = None) -> AddReport:
     dataset = choose_name(ws.project, where, name)
     is_known = dataset in ws.project.data
     with _working_on_data(ws, f"petla data add {where}"):
-        content = take_in(ws, ws.root / where)
+        content = take_in(ws, ws.root / where, dataset=dataset if is_known else "", progress=progress)
         version, is_new = register(ws, dataset, content, actor=ws.actor, source=BY_PERSON)
         _point(ws, where, version)
         if not is_known:
@@ -152,7 +155,7 @@ def list_statuses(ws: Workspace) -> tuple[DatasetStatus, ...]:
     return tuple(_status_of(ws, name, table) for name, table in ws.project.data.items())
 
 
-def checkout(ws: Workspace, dataset: str, version: int | None = None) -> DatasetVersion:
+def checkout(ws: Workspace, dataset: str, version: int | None = None, *, progress: Progress = SILENT) -> DatasetVersion:
     """Put a version into the work tree and point to it; without a number, the one that the pointer names.
 
     Raises:
@@ -162,14 +165,11 @@ def checkout(ws: Workspace, dataset: str, version: int | None = None) -> Dataset
         UnavailableError: the work tree cannot be written.
     """
     _, table = ws.get_dataset(dataset)
-    path = ws.root / table.path
     with _working_on_data(ws, f"petla data checkout {dataset}"):
         wanted = _pointed(ws, dataset, table) if version is None else get_version(ws, dataset, version=version)
         standing = inspect(ws.root, ws.state, table, dataset)
         if (standing.state, standing.digest) != ("clean", wanted.digest):
-            if standing.state in ("changed", "untracked"):
-                _refuse_to_lose(ws, path)
-            place(ws.objects, wanted.digest, path)
+            _bring(ws, dataset, table, wanted, progress)
         _point(ws, table.path, wanted)
     return wanted
 
@@ -236,7 +236,7 @@ def materialize(ws: Workspace, digest: str, target: Path) -> Path:
         CorruptError: one of them is damaged; the target stays as it was.
         UnavailableError: the target cannot be written; it stays as it was.
     """
-    place(ws.objects, digest, target)
+    place(ws.objects, read_manifest(ws.objects, digest), target)
     return target
 
 
@@ -309,9 +309,24 @@ def _pointed(ws: Workspace, dataset: str, table: DatasetTable) -> DatasetVersion
     return version
 
 
-def _refuse_to_lose(ws: Workspace, path: Path) -> None:
-    if read_digest(path) not in ws.objects:
+def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVersion, progress: Progress) -> None:
+    """Put a version into the work tree, writing only what differs, if nothing is lost by it."""
+    path = ws.root / table.path
+    present = _list_present(ws, dataset, path)
+    kept = ws.objects.rely_on(entry.object for entry in present)
+    if lost := [path / entry.path for entry in present if entry.object not in kept]:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise ConflictError(
-            f"{path} holds what is no version yet; checking out would lose it",
-            hint=f"keep it with 'petla data add {path}', or remove it, then check out again",
+            f"{lost[0]}{more} holds what is no version yet; checking out would lose it",
+            hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
         )
+    manifest = read_manifest(ws.objects, wanted.digest)
+    by_path = {entry.path: entry for entry in present}
+    place(ws.objects, manifest, path, present=by_path, link=table.link, progress=progress)
+    remember_placed(ws.state, dataset, path, manifest)
+
+
+def _list_present(ws: Workspace, dataset: str, path: Path) -> tuple[FileEntry, ...]:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return ()
+    return read_content(path, digest_files, list_known(ws.state, dataset)).manifest.files

@@ -19,7 +19,7 @@ from petla.core.errors import ConflictError, InvalidError, UnavailableError
 from petla.storage.files import lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
-HEAD = "0001"
+HEAD = "0002"
 
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
 

@@ -93,13 +93,14 @@ def _explain(error: OSError, action: str) -> tuple[str, str]:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, purpose: str, wait_s: float = 0.0) -> Iterator[None]:
+def lock(path: Path, *, purpose: str, wait_s: float = 0.0, shared: bool = False) -> Iterator[None]:
     """Hold a lock between processes; it falls away by itself when its holder dies.
 
     Args:
         path: the lock file; it keeps the holder's pid and purpose for people to read.
         purpose: what it is held for, such as `petla run delay`.
         wait_s: seconds to wait for another holder.
+        shared: others may hold it at the same time, if they share it as well.
 
     Raises:
         BusyError: another process still holds it after `wait_s`; the message says which.
@@ -109,7 +110,7 @@ def lock(path: Path, *, purpose: str, wait_s: float = 0.0) -> Iterator[None]:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         with reported(path):
-            _take(descriptor, path, wait_s)
+            _take(descriptor, path, wait_s, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()} {purpose}\n".encode(), 0)
         yield
@@ -117,12 +118,12 @@ def lock(path: Path, *, purpose: str, wait_s: float = 0.0) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _take(descriptor: int, path: Path, wait_s: float) -> None:
+def _take(descriptor: int, path: Path, wait_s: float, kind: int) -> None:
     begun = time.monotonic()
     is_told = False
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
             waited_s = time.monotonic() - begun
             if waited_s >= wait_s:

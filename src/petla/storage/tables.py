@@ -67,6 +67,23 @@ dataset_versions = Table(
     UniqueConstraint("project", "dataset", "digest"),
 )
 
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("project", Text, nullable=False),
+    # of the object whose bytes were removed everywhere
+    Column("object", Text, nullable=False),
+    # DVC's name for the same bytes
+    Column("md5", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    # of the file in the dataset; '' where the dataset is one file
+    Column("path", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    PrimaryKeyConstraint("project", "object", "dataset", "path"),
+)
+
 runs = Table(
     "runs",
     metadata,

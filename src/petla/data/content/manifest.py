@@ -1,9 +1,8 @@
-"""The manifest of a dataset version: its files, each with its size and its object.
+"""The manifest of a dataset version: its files, each with its size, its object and DVC's name for the same bytes.
 
-The manifest is an object itself; its digest is the digest of the version.
+The manifest is an object itself; its name is the digest of the version.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Literal
@@ -13,6 +12,7 @@ import msgspec
 from petla.core.digests import canonical_json
 from petla.core.errors import CorruptError
 from petla.storage.objects import ObjectStore
+from petla.storage.objects.naming import md5_of
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -23,6 +23,10 @@ class FileEntry(msgspec.Struct, frozen=True):
     size: int
     # digest of its bytes
     object: str
+    # DVC's name for the same bytes
+    md5: str
+    # 0o644, or 0o755 for a program
+    mode: int = 0o644
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -30,11 +34,22 @@ class Manifest(msgspec.Struct, frozen=True):
 
     kind: Literal["file", "folder"]
     files: tuple[FileEntry, ...]
+    # folders with nothing in them, in order; DVC does not know of them
+    folders: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
         """Size of all files together."""
         return sum(entry.size for entry in self.files)
+
+    @property
+    def md5(self) -> str:
+        """DVC's identity: of the file, or of the listing with `.dir`."""
+        return self.files[0].md5 if self.kind == "file" else list_md5({entry.path: entry.md5 for entry in self.files})
+
+    def find(self, path: str) -> FileEntry | None:
+        """Return a file, or None."""
+        return next((entry for entry in self.files if entry.path == path), None)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
@@ -55,17 +70,22 @@ def read_manifest(objects: ObjectStore, digest: str) -> Manifest:
         raise CorruptError(f"object {digest} is no dataset version: {error}", hint="use another digest") from error
 
 
-def list_md5(md5s: Mapping[str, str]) -> str:
-    """Return DVC's identity of a folder: the md5 of its listing, ending in `.dir`.
+def encode_listing(md5s: Mapping[str, str]) -> bytes:
+    """Write the listing that DVC keeps for a folder.
 
     Args:
         md5s: path relative to the folder -> md5 of the file.
 
     Source: dvc-data 3.18, `hashfile/tree.py`, `Tree.as_bytes`.
+    """
+    return json.dumps([{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]).encode()
+
+
+def list_md5(md5s: Mapping[str, str]) -> str:
+    """Return DVC's identity of a folder: the md5 of its listing, ending in `.dir`.
 
     Example:
         >>> list_md5({"b/c.txt": "acbd18db4cc2f85cedef654fccc4a4d8", "a.txt": "37b51d194a7513e45b56f6524f2d51f2"})
         '677077a6e2ff538fec07fb2a751d03e4.dir'
     """
-    listing = [{"md5": md5, "relpath": path} for path, md5 in sorted(md5s.items())]
-    return hashlib.md5(json.dumps(listing).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return f"{md5_of(encode_listing(md5s)).hexdigest()}.dir"

@@ -108,7 +108,7 @@ def discard(ws: Workspace, record: StepRecord, error: PetlaError) -> str:
         try:
             ws.objects.verify(record.output)
         except CorruptError:
-            aside = f"; the damaged file is now {ws.objects.set_aside(record.output)}"
+            aside = f"; the damaged entry lies in {ws.objects.set_aside(record.output)}"
     return f"step {record.step} has to be made again: {error.message}{aside}"
 
 

@@ -1,0 +1,227 @@
+"""Reading files for the store: each is read once, with md5, which takes the longest, on a thread of its own."""
+
+import os
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from io import FileIO
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import blake3
+
+from petla.storage.files import reported
+from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
+
+_BLOCK_BYTES = 4 << 20
+_BUFFERS = 4
+# files below are read whole, many by one task
+SMALL_BYTES = 1 << 20
+_SMALL_AT_ONCE = 64
+_SMALL_BATCH_BYTES = 4 << 20
+_AHEAD = 3
+_THREADS = 2
+
+
+class Small(NamedTuple):
+    """A small file that was read."""
+
+    size: int
+    md5: str
+    # digest and content of each chunk
+    chunks: list[tuple[bytes, bytes | memoryview]]
+
+    def stored(self) -> Stored:
+        """Return what the file is."""
+        records = [Record(digest, len(content)) for digest, content in self.chunks]
+        return Stored(name_of(records), self.size, self.md5)
+
+
+class Blocks:
+    """A file as lists of chunks; what was yielded is overwritten by what comes two lists later.
+
+    Args:
+        source: open for reading, without a buffer.
+        path: names it in errors.
+    """
+
+    def __init__(self, source: FileIO, path: Path) -> None:
+        self._source = source
+        self._path = path
+        self._md5 = md5_of()
+        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[tuple[bytearray, memoryview] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._n_buffers = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._join()
+
+    def __iter__(self) -> Iterator[list[memoryview]]:
+        """Yield the chunks of the file, some at a time; an empty file is one empty chunk."""
+        rest = b""
+        is_first = True
+        while True:
+            buffer = self._take_buffer()
+            buffer[: len(rest)] = rest
+            end = len(rest) + self._fill(memoryview(buffer)[len(rest) :])
+            is_last = end < len(buffer)
+            fresh = memoryview(buffer)[len(rest) : end]
+            content = memoryview(buffer)[:end]
+            if is_last and is_first:
+                self._md5.update(fresh)
+            else:
+                self._count(buffer, fresh)
+            if end or is_first:
+                chunks = list(cut(content))
+                if not is_last:
+                    # Where the last chunk ends is not known before more was read.
+                    rest = bytes(chunks.pop())
+                yield chunks
+            if is_last:
+                return
+            is_first = False
+
+    def finish(self) -> str:
+        """Return the md5 of all that was read."""
+        self._join()
+        digest: str = self._md5.hexdigest()
+        return digest
+
+    def _fill(self, target: memoryview) -> int:
+        n_read = 0
+        with reported(self._path, "read"):
+            while n_read < len(target):
+                n = self._source.readinto(target[n_read:])
+                if not n:
+                    break
+                n_read += n
+        return n_read
+
+    def _take_buffer(self) -> bytearray:
+        if self._n_buffers < _BUFFERS:
+            self._n_buffers += 1
+            with reported(self._path, "read"):
+                size = os.fstat(self._source.fileno()).st_size
+            # one more than the file, so that its end is seen at once
+            return bytearray(min(_BLOCK_BYTES, max(size + 1, 1024)) if self._n_buffers == 1 else _BLOCK_BYTES)
+        return self._free.get()
+
+    def _count(self, buffer: bytearray, fresh: memoryview) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._count_all, name="md5", daemon=True)
+            self._thread.start()
+        self._full.put((buffer, fresh))
+
+    def _count_all(self) -> None:
+        while (item := self._full.get()) is not None:
+            buffer, fresh = item
+            self._md5.update(fresh)
+            fresh.release()
+            self._free.put(buffer)
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            self._full.put(None)
+            self._thread.join()
+            self._thread = None
+
+
+def digest_file(path: Path) -> Stored:
+    """Return what `Writer.put_file` would, and keep nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnavailableError: it cannot be read.
+    """
+    with reported(path, "read"):
+        source = path.open("rb", buffering=0)
+    records: list[Record] = []
+    with source, Blocks(source, path) as blocks:
+        for chunks in blocks:
+            records += [Record(blake3.blake3(chunk).digest(), len(chunk)) for chunk in chunks]
+        md5 = blocks.finish()
+    return Stored(name_of(records), sum(record.size for record in records), md5)
+
+
+def digest_files(paths: Sequence[Path]) -> Iterator[Stored]:
+    """Yield what each file is, in their order, and keep nothing."""
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="objects") as pool:
+        for small, large in group_small(pool, paths):
+            if large is not None:
+                yield digest_file(large)
+            else:
+                yield from (each.stored() for each in small)
+
+
+def group_small(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[tuple[list[Small], Path | None]]:
+    """Yield files in their order: small ones in groups that were read ahead, a large one alone and unread."""
+    waiting: deque[Future[list[Small]] | Path] = deque()
+    for group in _group(paths):
+        waiting.append(pool.submit(_read_all, group) if isinstance(group, list) else group)
+        while len(waiting) > _AHEAD:
+            yield _take(waiting.popleft())
+    while waiting:
+        yield _take(waiting.popleft())
+
+
+def read_small(path: Path) -> Small:
+    """Read a small file whole.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnavailableError: it cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        content = os.read(descriptor, SMALL_BYTES)
+        while part := os.read(descriptor, SMALL_BYTES):
+            content += part
+    finally:
+        os.close(descriptor)
+    if len(content) <= LEAST_BYTES:
+        chunks: list[tuple[bytes, bytes | memoryview]] = [(blake3.blake3(content).digest(), content)]
+    else:
+        chunks = [(blake3.blake3(chunk).digest(), chunk) for chunk in cut(content)]
+    return Small(len(content), md5_of(content).hexdigest(), chunks)
+
+
+def _take(item: Future[list[Small]] | Path) -> tuple[list[Small], Path | None]:
+    return ([], item) if isinstance(item, Path) else (item.result(), None)
+
+
+def _read_all(paths: list[Path]) -> list[Small]:
+    found = []
+    for path in paths:
+        with reported(path, "read"):
+            found.append(read_small(path))
+    return found
+
+
+def _group(paths: Sequence[Path]) -> Iterator[list[Path] | Path]:
+    group: list[Path] = []
+    n_bytes = 0
+    for path in paths:
+        with reported(path, "read"):
+            size = os.stat(path).st_size  # noqa: PTH116 - a third of the time of Path.stat
+        if size >= SMALL_BYTES:
+            if group:
+                yield group
+            yield path
+            group, n_bytes = [], 0
+            continue
+        group.append(path)
+        n_bytes += size
+        if len(group) == _SMALL_AT_ONCE or n_bytes >= _SMALL_BATCH_BYTES:
+            yield group
+            group, n_bytes = [], 0
+    if group:
+        yield group

@@ -1,0 +1,359 @@
+"""From bytes to packs: what is new is appended, and nothing counts before it is safe.
+
+A writer holds a lock on the pack that it appends to; another writer takes another pack. A pack's entries get into the
+index only once the pack was flushed to the disk, so what a killed writer left behind is at worst a tail that nobody
+refers to.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import blake3
+
+from petla.core.errors import CorruptError
+from petla.core.ids import uuid7_source
+from petla.core.progress import SILENT, Progress
+from petla.storage.files import make_folder, reported, sync_folder
+from petla.storage.objects.index import Index, Place
+from petla.storage.objects.intake import Blocks, Small, group_small
+from petla.storage.objects.naming import Record, Stored, build_lists, cut
+from petla.storage.objects.packs import (
+    HEADER_BYTES,
+    PACK_BYTES,
+    SUFFIX,
+    Codec,
+    Entry,
+    Placed,
+    compress,
+    encode_header,
+    open_payload,
+)
+
+# So many new bytes of a session are compressed at once; the rest would keep people waiting, and is compressed when it
+# travels or when a sweep writes it again.
+_COMPRESSED_BYTES = 32 << 20
+_VECTOR = 512
+_THREADS = 2
+# packs that may wait for the disk
+_FLUSHES = 2
+
+
+class _Chunk(NamedTuple):
+    digest: bytes
+    content: bytes | memoryview
+    is_list: bool = False
+
+
+class Writer:
+    """One session of writing; made by `ObjectStore.writing`.
+
+    Args:
+        index: of the store.
+        progress: is told of the bytes that were read.
+        compress_bytes: so many new bytes are compressed; None: all.
+    """
+
+    def __init__(self, index: Index, progress: Progress = SILENT, compress_bytes: int | None = None) -> None:
+        self._index = index
+        self._progress = progress
+        self._compressible = _COMPRESSED_BYTES if compress_bytes is None else compress_bytes
+        self._tail: _Tail | None = None
+        # digests of this session that are not in the index yet
+        self._fresh: set[bytes] = set()
+        self._relied: list[Place] = []
+        # full packs on their way to the disk, one after the other: a list must not be known before its chunks
+        self._flushes: deque[tuple[Future[None], _Tail]] = deque()
+        self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="objects")
+
+    def put_bytes(self, content: bytes) -> str:
+        """Keep bytes; return their name.
+
+        Raises:
+            UnavailableError: the disk is full or may not be written.
+        """
+        records = self._put_chunks(list(cut(content)))
+        self._progress.advance(len(content))
+        return self._name(records)
+
+    def put_file(self, path: Path) -> Stored:
+        """Keep a file's content, read once.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            UnavailableError: it cannot be read, or the disk is full or may not be written.
+        """
+        with reported(path, "read"):
+            source = path.open("rb", buffering=0)
+        records: list[Record] = []
+        with source, Blocks(source, path) as blocks:
+            for chunks in blocks:
+                records += self._put_chunks(chunks)
+                self._progress.advance(sum(len(chunk) for chunk in chunks))
+            md5 = blocks.finish()
+        return Stored(self._name(records), sum(record.size for record in records), md5)
+
+    def put_files(self, paths: Sequence[Path]) -> Iterator[Stored]:
+        """Keep the content of files, and yield what each is, in their order; small ones are read several at a time.
+
+        Raises:
+            FileNotFoundError, UnavailableError: as `put_file`.
+        """
+        for small, large in group_small(self._pool, paths):
+            if large is not None:
+                yield self.put_file(large)
+            else:
+                yield from self._put_small(small)
+
+    def put_payload(self, entry: Entry, payload: bytes) -> None:
+        """Keep an entry as it came from another store.
+
+        Raises:
+            CorruptError: it is not what its name says.
+            UnavailableError: the disk is full or may not be written.
+        """
+        try:
+            open_payload(entry, payload)
+        except ValueError as error:
+            raise CorruptError(f"object {entry.digest.hex()} arrived damaged: {error}", hint="try again") from error
+        if self._is_known(entry.digest):
+            return
+        self._append([(entry, payload)])
+
+    def commit(self) -> None:
+        """Make all that was put safe, and known to everybody."""
+        while self._flushes:
+            self._await_flush()
+        if self._tail is not None:
+            self._tail.commit()
+            self._tail = None
+        self._index.touch(self._relied)
+        self._relied.clear()
+        self._fresh.clear()
+
+    def close(self) -> None:
+        """End the session; what was not committed does not count."""
+        for pool in (self._pool, self._flusher):
+            pool.shutdown(wait=True, cancel_futures=True)
+        for _, tail in self._flushes:
+            tail.close()
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+
+    def _put_small(self, some: list[Small]) -> Iterator[Stored]:
+        self._keep([_Chunk(*chunk) for each in some for chunk in each.chunks])
+        for each in some:
+            self._progress.advance(each.size)
+            records = [Record(digest, len(content)) for digest, content in each.chunks]
+            yield Stored(self._name(records), each.size, each.md5)
+
+    def _put_chunks(self, chunks: Sequence[memoryview]) -> list[Record]:
+        found = [_Chunk(blake3.blake3(chunk).digest(), chunk) for chunk in chunks]
+        self._keep(found)
+        return [Record(chunk.digest, len(chunk.content)) for chunk in found]
+
+    def _name(self, records: Sequence[Record]) -> str:
+        """Keep the lists above chunks; return the name of it all."""
+        if len(records) == 1:
+            return records[0].digest.hex()
+        lists = [_Chunk(digest, encoded, is_list=True) for digest, encoded in build_lists(records)]
+        self._keep(lists)
+        return lists[-1].digest.hex()
+
+    def _keep(self, chunks: Iterable[_Chunk]) -> None:
+        wanted = {chunk.digest: chunk for chunk in chunks if chunk.digest not in self._fresh}
+        places = self._index.find_many(wanted)
+        self._relied.extend(places.values())
+        if len(self._relied) > 100_000:
+            self._index.touch(self._relied)
+            self._relied.clear()
+        pairs = [self._encode(chunk) for digest, chunk in wanted.items() if digest not in places]
+        for start in range(0, len(pairs), _VECTOR // 2):
+            self._append(pairs[start : start + _VECTOR // 2])
+
+    def _encode(self, chunk: _Chunk) -> tuple[Entry, bytes | memoryview]:
+        size = len(chunk.content)
+        codec, payload = Codec.RAW, chunk.content
+        if self._compressible > 0 and not chunk.is_list:
+            self._compressible -= size
+            codec, payload = compress(chunk.content)
+        return Entry(chunk.digest, chunk.is_list, codec, size, len(payload)), payload
+
+    def _append(self, pairs: Sequence[tuple[Entry, bytes | memoryview]]) -> None:
+        if not pairs:
+            return
+        if self._tail is None:
+            self._tail = _Tail(self._index)
+        self._tail.append(pairs)
+        self._fresh.update(entry.digest for entry, _ in pairs)
+        if self._tail.size >= PACK_BYTES:
+            self._retire_tail()
+
+    def _is_known(self, digest: bytes) -> bool:
+        if digest in self._fresh:
+            return True
+        place = self._index.find(digest)
+        if place is not None:
+            self._relied.append(place)
+        return place is not None
+
+    def _retire_tail(self) -> None:
+        """Flush a full pack and index it, beside the work that goes on."""
+        if self._tail is not None:
+            self._flushes.append((self._flusher.submit(self._tail.commit), self._tail))
+            self._tail = None
+        while len(self._flushes) > _FLUSHES:
+            self._await_flush()
+
+    def _await_flush(self) -> None:
+        flush, tail = self._flushes[0]
+        flush.result()
+        self._flushes.popleft()
+        self._fresh.difference_update(placed.entry.digest for placed in tail.placed)
+
+
+class Mover:
+    """Writes entries again in packs of their own; the index then says that they lie there. For sweeps.
+
+    Args:
+        index: of the store.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._tail: _Tail | None = None
+
+    def put(self, entry: Entry, payload: bytes) -> None:
+        """Write an entry again; what lies raw is compressed if it pays."""
+        if entry.codec is Codec.RAW and not entry.is_list:
+            codec, packed = compress(payload)
+            entry, payload = entry._replace(codec=codec, stored=len(packed)), bytes(packed)
+        if self._tail is None:
+            self._tail = _Tail(self._index, is_apart=True)
+        self._tail.append([(entry, payload)])
+        if self._tail.size >= PACK_BYTES:
+            self.commit()
+
+    def commit(self) -> None:
+        """Make what was written safe, and known."""
+        if self._tail is not None:
+            self._tail.commit(moves=True)
+            self._tail = None
+
+    def close(self) -> None:
+        """End; what was not committed does not count."""
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+
+
+class _Tail:
+    """The end of one pack, which this writer alone appends to."""
+
+    def __init__(self, index: Index, *, is_apart: bool = False) -> None:
+        self._index = index
+        self.placed: list[Placed] = []
+        self._descriptor, self._path, self._is_made = _make_pack(index) if is_apart else _take_pack(index)
+        try:
+            self.size = self._end = _cut_torn(index, self._path, self._descriptor)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def append(self, pairs: Sequence[tuple[Entry, bytes | memoryview]]) -> None:
+        """Append entries; nothing of it counts before `commit`."""
+        parts: list[bytes | memoryview] = []
+        offset = self.size
+        placed = []
+        for entry, payload in pairs:
+            parts += (encode_header(entry), payload)
+            placed.append(Placed(entry, offset + HEADER_BYTES))
+            offset += HEADER_BYTES + entry.stored
+        with reported(self._path):
+            _write_all(self._descriptor, parts, self.size)
+        self.size = offset
+        self.placed += placed
+
+    def commit(self, *, moves: bool = False) -> None:
+        """Flush to the disk, tell the index, let go."""
+        try:
+            with reported(self._path):
+                os.fdatasync(self._descriptor)
+                if self._is_made:
+                    sync_folder(self._path.parent)
+            # From here on the bytes stay, whatever becomes of the index.
+            self._end = self.size
+            self._index.insert(self._path.name, self.size, self.placed, moves=moves)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the pack; what was not committed is cut off, so that a full disk has room again."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._end)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+_next_id = uuid7_source()
+
+
+def _take_pack(index: Index) -> tuple[int, Path, bool]:
+    """Lock a pack that has room and that nobody else appends to, else a new one."""
+    for name, size in reversed(index.list_packs()[-8:]):
+        if size < PACK_BYTES // 2 and (descriptor := _try_lock(index.packs / name)) >= 0:
+            return descriptor, index.packs / name, False
+    return _make_pack(index)
+
+
+def _make_pack(index: Index) -> tuple[int, Path, bool]:
+    path = index.packs / f"{_next_id().replace('-', '')}{SUFFIX}"
+    with reported(path):
+        make_folder(index.packs)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor, path, True
+
+
+def _try_lock(path: Path) -> int:
+    """Return a descriptor that holds the lock, or -1."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return -1
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # A sweep may have removed it between the two calls.
+        is_there = path.exists() and os.fstat(descriptor).st_ino == path.stat().st_ino
+    except OSError:
+        is_there = False
+    if not is_there:
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _cut_torn(index: Index, path: Path, descriptor: int) -> int:
+    """Take over what a killed writer finished, cut off what it did not; return where the pack ends."""
+    with reported(path):
+        end = index.adopt(path.name, descriptor)
+        if os.fstat(descriptor).st_size > end:
+            os.ftruncate(descriptor, end)
+    return end
+
+
+def _write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> None:
+    n_written = os.pwritev(descriptor, parts, offset)
+    n_expected = sum(len(part) for part in parts)
+    while n_written < n_expected:
+        # A full disk takes a part and refuses the rest: the next call says so.
+        rest = b"".join(parts)[n_written:]
+        n_written += os.pwrite(descriptor, rest, offset + n_written)
