@@ -182,7 +182,7 @@ def _set_remotes(ours: Side, peer: Side, place: str, dvc_place: str) -> None:
 
 def _add_s3(side: Side, url: str, endpoint: str) -> None:
     if side.program[-1].endswith("petla"):
-        side.run("data", "remote", "add", "cloud", url, "--endpoint", endpoint, "--region", "us-east-1")
+        side.run("data", "remote", "add", "cloud", url, "--set", f"endpoint={endpoint}")
     else:
         side.run("remote", "add", "cloud", url)
         side.run("remote", "modify", "cloud", "endpointurl", endpoint)

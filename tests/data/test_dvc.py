@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from petla.data.checkouts import checkout
 from petla.data.current import current_digest
 from petla.data.pointers import find_pointer
-from petla.data.versions import add, checkout, list_statuses
+from petla.data.statuses import list_statuses
+from petla.data.versions import add
 from petla.storage.workspace import Workspace
 from tests.data.projects import CSV, make_project, write_folder, write_rows
 

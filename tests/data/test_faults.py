@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from petla.core.errors import BusyError, CorruptError, NotFoundError, UnavailableError
+from petla.data.checkouts import checkout
 from petla.data.content.manifest import read_manifest
-from petla.data.versions import add, add_content, checkout, list_versions, materialize
+from petla.data.versions import add, add_content, list_versions, materialize
 from petla.storage.files import lock
 from petla.storage.objects import ObjectStore
 from petla.storage.workspace import Workspace

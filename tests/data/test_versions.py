@@ -7,18 +7,18 @@ import pytest
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.project import decode_project
+from petla.data.checkouts import checkout
 from petla.data.content.manifest import read_manifest
 from petla.data.current import current_digest
 from petla.data.frames import read_frame
 from petla.data.pointers import find_pointer
+from petla.data.statuses import list_statuses
 from petla.data.versions import (
     add,
     add_content,
     check,
-    checkout,
     diff,
     get_version,
-    list_statuses,
     list_versions,
     load_profile,
     materialize,

@@ -133,6 +133,19 @@ def list_known(state: Path, name: str) -> dict[str, tuple[tuple[int, ...], FileE
     return {entry.path: (numbers[entry.path], entry) for entry in manifest.files if entry.path in numbers}
 
 
+def note_number(state: Path, name: str, digest: str, number: int) -> None:
+    """Note a version's number, so that the status need not ask the database."""
+    numbers = _list_numbers(state, name)
+    if numbers.get(digest) != number:
+        with contextlib.suppress(UnavailableError):
+            write_atomic(_numbers_path(state, name), msgspec.msgpack.encode(numbers | {digest: number}))
+
+
+def find_number(state: Path, name: str, digest: str) -> int | None:
+    """Return a version's number, if it was noted."""
+    return _list_numbers(state, name).get(digest)
+
+
 def digest_of(manifest: Manifest) -> str:
     """Return the digest that a manifest has as an object."""
     return digest_content(encode_manifest(manifest))
@@ -160,3 +173,14 @@ def _find_seen(state: Path, name: str) -> _Seen | None:
 
 def _seen_path(state: Path, name: str) -> Path:
     return state / "cache" / "data" / f"{name}.stamps"
+
+
+def _numbers_path(state: Path, name: str) -> Path:
+    return state / "cache" / "data" / f"{name}.numbers"
+
+
+def _list_numbers(state: Path, name: str) -> dict[str, int]:
+    try:
+        return msgspec.msgpack.decode(_numbers_path(state, name).read_bytes(), type=dict[str, int])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}

@@ -104,6 +104,22 @@ def commit_on_branch(root: Path, branch: str, files: Mapping[str, bytes], *, mes
     return commit
 
 
+def read_file(root: Path, rev: str, path: str) -> bytes | None:
+    """Return a file as it is in a revision; None: that has none.
+
+    Args:
+        root: the project's folder.
+        rev: whatever Git takes for a commit.
+        path: relative to `root`.
+
+    Raises:
+        UnavailableError: there is no such revision.
+    """
+    commit = _git(root, "rev-parse", "--verify", f"{rev}^{{commit}}")
+    done = _run(root, ("show", f"{commit}:{_in_repository(root, path)}"))
+    return done.stdout if done is not None and done.returncode == 0 else None
+
+
 def export_tree(root: Path, commit: str, target: Path) -> None:
     """Write a commit's files, as a checkout of the project's folder would, to a folder of their own.
 

@@ -64,10 +64,18 @@ def find_pointer(path: Path) -> Pointer | None:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
-    return _decode(content, path)
+    return decode_pointer(content, path)
 
 
-def _decode(content: bytes, path: Path) -> Pointer:
+def decode_pointer(content: bytes, path: Path) -> Pointer:
+    """Read a pointer.
+
+    Raises:
+        InvalidError: it is none that Pętla understands.
+    """
+    own = _decode_own(content)
+    if own is not None:
+        return own
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -88,6 +96,29 @@ def _decode(content: bytes, path: Path) -> Pointer:
             f"{path} is no pointer to data: {type(error).__name__}: {error}",
             hint=f"bring it back with 'git checkout {path.name}', or write it anew with 'petla data add'",
         ) from error
+
+
+def _decode_own(content: bytes) -> Pointer | None:
+    """Read a pointer that Pętla wrote; None: it is of another form. YAML's reader takes long to load."""
+    lines = content.decode(errors="replace").splitlines()
+    said = dict(
+        line.strip().removeprefix("- ").partition(": ")[::2] for line in lines[1:6] if line.startswith(("- ", "  "))
+    )
+    try:
+        quoted = said["path"]
+        path = msgspec.json.decode(quoted) if quoted.startswith('"') else quoted
+        digest = lines[-2].removeprefix("    digest: ")
+        pointer = Pointer(
+            path=path,
+            md5=said["md5"],
+            size_bytes=int(said["size"]),
+            files=int(said.get("nfiles", 1)),
+            digest=digest,
+        )
+    except (KeyError, IndexError, ValueError, msgspec.DecodeError):
+        return None
+    # The same bytes again: nothing was overlooked.
+    return pointer if encode_pointer(pointer) == content else None
 
 
 def _own_digest(raw: dict[str, Any], md5: str) -> str:

@@ -4,41 +4,35 @@ Adding goes from the bytes to the row to the pointer, so that whatever dies in b
 objects without a row are known bytes, a row without a pointer is found by its digest.
 """
 
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
-from petla.core.errors import ConflictError, NotFoundError
+from petla.core.errors import NotFoundError
 from petla.core.progress import SILENT, Progress
-from petla.core.project import DatasetTable
-from petla.data import records
+from petla.data.checkouts import get_pointed, point, pointer_content, working_on_data
 from petla.data.checks import DataFinding, check_profile
-from petla.data.content.manifest import FileEntry, read_manifest
+from petla.data.content.manifest import read_manifest
 from petla.data.content.placing import place
-from petla.data.content.working_copy import read_content
-from petla.data.current import State, inspect, list_known, remember, remember_placed
-from petla.data.differences import DatasetDiff, compare_versions
-from petla.data.intake import register, stage, take_in
-from petla.data.pointers import Pointer, encode_pointer, pointer_path
+from petla.data.current import remember
+from petla.data.history import records
+from petla.data.history.differences import DatasetDiff, compare_versions
+from petla.data.history.intake import register, stage, take_in
+from petla.data.history.records import DatasetVersion
+from petla.data.history.registration import append_table, choose_name, place_in_project
+from petla.data.pointers import pointer_path
 from petla.data.profile.columns import Profile
-from petla.data.records import DatasetVersion
-from petla.data.registration import append_table, choose_name, ignore_in_git, place_in_project
 from petla.storage.database import reading
-from petla.storage.files import lock, write_atomic
-from petla.storage.objects.intake import digest_files
 from petla.storage.workspace import Workspace
 
-__all__ = ["AddReport", "DatasetDiff", "DatasetStatus", "DatasetVersion"]
+__all__ = ["AddReport", "DatasetDiff", "DatasetVersion"]
 __all__ += [
     "add",
     "add_content",
     "check",
     "check_version",
-    "checkout",
     "diff",
     "get_version",
-    "list_statuses",
     "list_versions",
 ]
 __all__ += ["load_profile", "materialize", "pointer_bytes"]
@@ -59,17 +53,6 @@ class AddReport(msgspec.Struct, frozen=True, kw_only=True):
     registered: bool
 
 
-class DatasetStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the work tree stands to a dataset's pointer."""
-
-    dataset: str
-    path: str
-    state: State
-    # of the version the pointer names; empty: none, or not known here
-    digest: str
-    version: int | None
-
-
 def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progress = SILENT) -> AddReport:
     """Make what lies at a path the newest version of its dataset, and point to it.
 
@@ -85,10 +68,10 @@ def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progres
     where = place_in_project(ws.root, path)
     dataset = choose_name(ws.project, where, name)
     is_known = dataset in ws.project.data
-    with _working_on_data(ws, f"petla data add {where}"):
+    with working_on_data(ws, f"petla data add {where}"):
         content = take_in(ws, ws.root / where, dataset=dataset if is_known else "", progress=progress)
         version, is_new = register(ws, dataset, content, actor=ws.actor, source=BY_PERSON)
-        _point(ws, where, version)
+        point(ws, where, version)
         if not is_known:
             ws.project = append_table(ws.root, dataset, where)
         remember(ws.state, dataset, content.read)
@@ -116,7 +99,7 @@ def add_content(ws: Workspace, dataset: str, source: Path, *, actor: str, origin
         UnavailableError: the store or the database cannot be written; no version was added.
     """
     _, table = ws.get_dataset(dataset)
-    with _working_on_data(ws, f"adding a version of {dataset}"), stage(ws, table, source) as staged:
+    with working_on_data(ws, f"adding a version of {dataset}"), stage(ws, table, source) as staged:
         version, _ = register(ws, dataset, take_in(ws, staged), actor=actor, source=origin)
     return version
 
@@ -127,8 +110,7 @@ def check(ws: Workspace, dataset: str, *, against: int | None = None) -> tuple[D
     Raises:
         NotFoundError: there is no such version, or no pointer.
     """
-    _, table = ws.get_dataset(dataset)
-    version = _pointed(ws, dataset, table)
+    version = get_pointed(ws, dataset)
     if against is None and version.version == 1:
         return ()
     return check_version(ws, version, get_version(ws, dataset, version=against or version.version - 1))
@@ -148,30 +130,6 @@ def check_version(ws: Workspace, version: DatasetVersion, reference: DatasetVers
     expected = set() if version.source == BY_PERSON else {"missing_column"}
     expected |= set() if reference.source == BY_PERSON else {"extra_column"}
     return tuple(msgspec.structs.replace(f, severity="warn") if f.rule in expected else f for f in findings)
-
-
-def list_statuses(ws: Workspace) -> tuple[DatasetStatus, ...]:
-    """Compare every dataset's working copy with its pointer."""
-    return tuple(_status_of(ws, name, table) for name, table in ws.project.data.items())
-
-
-def checkout(ws: Workspace, dataset: str, version: int | None = None, *, progress: Progress = SILENT) -> DatasetVersion:
-    """Put a version into the work tree and point to it; without a number, the one that the pointer names.
-
-    Raises:
-        NotFoundError: there is no such version, or no pointer.
-        ConflictError: the working copy holds what is no version yet and would be lost.
-        CorruptError: a stored object is damaged; the working copy stays as it was.
-        UnavailableError: the work tree cannot be written.
-    """
-    _, table = ws.get_dataset(dataset)
-    with _working_on_data(ws, f"petla data checkout {dataset}"):
-        wanted = _pointed(ws, dataset, table) if version is None else get_version(ws, dataset, version=version)
-        standing = inspect(ws.root, ws.state, table, dataset)
-        if (standing.state, standing.digest) != ("clean", wanted.digest):
-            _bring(ws, dataset, table, wanted, progress)
-        _point(ws, table.path, wanted)
-    return wanted
 
 
 def list_versions(ws: Workspace, dataset: str, *, limit: int = 50) -> list[DatasetVersion]:
@@ -243,90 +201,9 @@ def materialize(ws: Workspace, digest: str, target: Path) -> Path:
 def pointer_bytes(ws: Workspace, version: DatasetVersion) -> tuple[str, bytes]:
     """Return the pointer's path relative to the project, and the pointer as it is for a version."""
     _, table = ws.get_dataset(version.dataset)
-    return pointer_path(Path(table.path)).as_posix(), _encode(table.path, version)
-
-
-def _working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
-    return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
+    return pointer_path(Path(table.path)).as_posix(), pointer_content(table.path, version)
 
 
 def _find_previous(ws: Workspace, version: DatasetVersion) -> DatasetVersion | None:
     with reading(ws.engine) as connection:
         return records.find_by_number(connection, ws.name, version.dataset, version.version - 1)
-
-
-def _point(ws: Workspace, where: str, version: DatasetVersion) -> None:
-    path = ws.root / where
-    content = _encode(where, version)
-    pointer = pointer_path(path)
-    if not pointer.is_file() or pointer.read_bytes() != content:
-        write_atomic(pointer, content)
-    ignore_in_git(path)
-
-
-def _encode(where: str, version: DatasetVersion) -> bytes:
-    pointer = Pointer(
-        path=Path(where).name,
-        md5=version.md5,
-        size_bytes=version.size_bytes,
-        files=version.files,
-        digest=version.digest,
-    )
-    return encode_pointer(pointer)
-
-
-def _status_of(ws: Workspace, name: str, table: DatasetTable) -> DatasetStatus:
-    standing = inspect(ws.root, ws.state, table, name)
-    version = _find_pointed(ws, name, standing.pointer)
-    return DatasetStatus(
-        dataset=name,
-        path=table.path,
-        state=standing.state,
-        digest=version.digest if version else standing.digest,
-        version=version.version if version else None,
-    )
-
-
-def _find_pointed(ws: Workspace, dataset: str, pointer: Pointer | None) -> DatasetVersion | None:
-    if pointer is None:
-        return None
-    with reading(ws.engine) as connection:
-        if pointer.digest:
-            return records.find_by_digest(connection, ws.name, dataset, pointer.digest)
-        return records.find_by_md5(connection, ws.name, dataset, pointer.md5) if pointer.md5 else None
-
-
-def _pointed(ws: Workspace, dataset: str, table: DatasetTable) -> DatasetVersion:
-    standing = inspect(ws.root, ws.state, table, dataset)
-    if standing.pointer is None:
-        raise NotFoundError(f"dataset {dataset} has no pointer", hint=f"petla data add {table.path}")
-    version = _find_pointed(ws, dataset, standing.pointer)
-    if version is None:
-        raise NotFoundError(
-            f"dataset {dataset}: the version in its pointer is not known here",
-            hint=f"bring the data back with 'dvc pull', then petla data add {table.path}",
-        )
-    return version
-
-
-def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVersion, progress: Progress) -> None:
-    """Put a version into the work tree, writing only what differs, if nothing is lost by it."""
-    path = ws.root / table.path
-    present = _list_present(ws, dataset, path)
-    kept = ws.objects.rely_on(entry.object for entry in present)
-    if lost := [path / entry.path for entry in present if entry.object not in kept]:
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-        raise ConflictError(
-            f"{lost[0]}{more} holds what is no version yet; checking out would lose it",
-            hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
-        )
-    manifest = read_manifest(ws.objects, wanted.digest)
-    by_path = {entry.path: entry for entry in present}
-    place(ws.objects, manifest, path, present=by_path, link=table.link, progress=progress)
-    remember_placed(ws.state, dataset, path, manifest)
-
-
-def _list_present(ws: Workspace, dataset: str, path: Path) -> tuple[FileEntry, ...]:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return ()
-    return read_content(path, digest_files, list_known(ws.state, dataset)).manifest.files

@@ -27,7 +27,7 @@ from petla.core.project import (
     refuse_project,
 )
 from petla.core.settings import Settings
-from petla.storage.files import reported
+from petla.storage.files import reported, write_atomic
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 
@@ -77,6 +77,7 @@ class Workspace:
         """The database, created or migrated on first use."""
         from petla.storage.database import open_database
 
+        self.make_state()
         address = self.settings.database or self.project.storage.database
         return open_database(
             address or f"sqlite:///{self.state / 'petla.db'}",
@@ -98,6 +99,15 @@ class Workspace:
         if self.settings.actor:
             return self.settings.actor
         return _git_name(self.root) or _login_name()
+
+    def make_state(self) -> None:
+        """Make the state folder, which Git leaves alone, if there is none.
+
+        Raises:
+            UnavailableError: it cannot be written.
+        """
+        if not (self.state / ".gitignore").exists():
+            write_atomic(self.state / ".gitignore", b"*\n")
 
     def close(self) -> None:
         """Close the database's connections, where it was opened; it opens again on the next use."""

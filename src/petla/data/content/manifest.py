@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from petla.core.digests import canonical_json
-from petla.core.errors import CorruptError
+from petla.core.errors import CorruptError, NotFoundError
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.naming import md5_of
 
@@ -68,6 +68,21 @@ def read_manifest(objects: ObjectStore, digest: str) -> Manifest:
         return msgspec.json.decode(objects.get_bytes(digest), type=Manifest)
     except msgspec.DecodeError as error:
         raise CorruptError(f"object {digest} is no dataset version: {error}", hint="use another digest") from error
+
+
+def select(manifest: Manifest, path: str | None) -> list[FileEntry]:
+    """Return a manifest's files, or those at or below a path.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if path is None:
+        return list(manifest.files)
+    wanted = path.strip("/")
+    found = [entry for entry in manifest.files if entry.path == wanted or entry.path.startswith(f"{wanted}/")]
+    if not found:
+        raise NotFoundError(f"the version has no {path!r}", hint="give a path relative to the dataset's folder")
+    return found
 
 
 def encode_listing(md5s: Mapping[str, str]) -> bytes:

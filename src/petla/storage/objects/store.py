@@ -209,6 +209,14 @@ class ObjectStore:
         """
         return walk(self._index, self._reader, (bytes.fromhex(digest) for digest in digests), set())
 
+    def list_records(self, digest: str) -> tuple[Record, ...] | None:
+        """Return what a list names, nothing for a chunk, and None for what is not here or is a damaged list."""
+        try:
+            found = self._reader.get_list(bytes.fromhex(digest))
+        except (NotFoundError, CorruptError):
+            return None
+        return found.records if found else ()
+
     def read_payloads(self, places: Iterable[Place]) -> Iterator[tuple[Entry, bytes]]:
         """Yield entries as they lie, each verified.
 

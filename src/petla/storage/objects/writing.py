@@ -122,9 +122,18 @@ class Writer:
             open_payload(entry, payload)
         except ValueError as error:
             raise CorruptError(f"object {entry.digest.hex()} arrived damaged: {error}", hint="try again") from error
-        if self._is_known(entry.digest):
-            return
-        self._append([(entry, payload)])
+        self.put_verified([(entry, payload)])
+
+    def put_verified(self, pairs: Sequence[tuple[Entry, bytes]]) -> None:
+        """Keep entries that the caller has compared with their names.
+
+        Raises:
+            UnavailableError: the disk is full or may not be written.
+        """
+        fresh = {entry.digest: (entry, payload) for entry, payload in pairs if entry.digest not in self._fresh}
+        places = self._index.find_many(fresh)
+        self._relied.extend(places.values())
+        self._append([pair for digest, pair in fresh.items() if digest not in places])
 
     def commit(self) -> None:
         """Make all that was put safe, and known to everybody."""
@@ -174,9 +183,7 @@ class Writer:
         if len(self._relied) > 100_000:
             self._index.touch(self._relied)
             self._relied.clear()
-        pairs = [self._encode(chunk) for digest, chunk in wanted.items() if digest not in places]
-        for start in range(0, len(pairs), _VECTOR // 2):
-            self._append(pairs[start : start + _VECTOR // 2])
+        self._append([self._encode(chunk) for digest, chunk in wanted.items() if digest not in places])
 
     def _encode(self, chunk: _Chunk) -> tuple[Entry, bytes | memoryview]:
         size = len(chunk.content)
@@ -187,22 +194,14 @@ class Writer:
         return Entry(chunk.digest, chunk.is_list, codec, size, len(payload)), payload
 
     def _append(self, pairs: Sequence[tuple[Entry, bytes | memoryview]]) -> None:
-        if not pairs:
-            return
-        if self._tail is None:
-            self._tail = _Tail(self._index)
-        self._tail.append(pairs)
-        self._fresh.update(entry.digest for entry, _ in pairs)
-        if self._tail.size >= PACK_BYTES:
-            self._retire_tail()
-
-    def _is_known(self, digest: bytes) -> bool:
-        if digest in self._fresh:
-            return True
-        place = self._index.find(digest)
-        if place is not None:
-            self._relied.append(place)
-        return place is not None
+        for start in range(0, len(pairs), _VECTOR // 2):
+            if self._tail is None:
+                self._tail = _Tail(self._index)
+            some = pairs[start : start + _VECTOR // 2]
+            self._tail.append(some)
+            self._fresh.update(entry.digest for entry, _ in some)
+            if self._tail.size >= PACK_BYTES:
+                self._retire_tail()
 
     def _retire_tail(self) -> None:
         """Flush a full pack and index it, beside the work that goes on."""

@@ -1,4 +1,4 @@
-"""`petla data`: dataset versions."""
+"""`petla data`: versions of datasets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +8,7 @@ import typer
 from petla.cli.faults import NO
 from petla.cli.output import AsJson, count, leave, note, print_json, print_table, say, show_bytes
 from petla.cli.parts import workspace_of
+from petla.cli.progress import byte_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +18,8 @@ if TYPE_CHECKING:
 DatasetName = Annotated[str | None, typer.Argument(help="A dataset of petla.toml; may be left out if there is one.")]
 
 
-def register(app: typer.Typer) -> None:
+def register(group: typer.Typer) -> None:
     """Add the commands of this file."""
-    group = typer.Typer(help="Dataset versions: add, look, go back, compare.", no_args_is_help=True)
     group.command("add", epilog="Example: petla data add data/flights.parquet")(add)
     group.command("status", epilog="Example: petla data status")(status)
     group.command("checkout", epilog="Example: petla data checkout flights --version 2")(checkout)
@@ -27,7 +27,6 @@ def register(app: typer.Typer) -> None:
     group.command("diff", epilog="Example: petla data diff flights 1 2")(diff)
     group.command("check", epilog="Example: petla data check flights")(check)
     group.command("show", epilog="Example: petla data show flights")(show_profile)
-    app.add_typer(group, name="data")
 
 
 def add(
@@ -39,7 +38,8 @@ def add(
     """Keep the present content as a new version and write its pointer for Git."""
     from petla.data.versions import add as add_version
 
-    report = add_version(workspace_of(context), path, name=name)
+    with byte_progress() as progress:
+        report = add_version(workspace_of(context), path, name=name, progress=progress)
     if as_json:
         print_json(report)
         return
@@ -59,7 +59,7 @@ def add(
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say for each dataset whether the working copy is the version that its pointer names."""
-    from petla.data.versions import list_statuses
+    from petla.data.statuses import list_statuses
 
     statuses = list_statuses(workspace_of(context))
     if as_json:
@@ -74,14 +74,19 @@ def checkout(
     context: typer.Context,
     dataset: DatasetName = None,
     version: Annotated[int | None, typer.Option(help="A version; else the one that the pointer names.")] = None,
+    rev: Annotated[str | None, typer.Option(help="A Git revision whose pointer is meant.")] = None,
+    path: Annotated[str | None, typer.Option(help="Only this file or folder of the dataset.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring the working copy to the version of the pointer, or to another one."""
-    from petla.data.versions import checkout as check_out
+    from petla.data.checkouts import checkout as check_out
+    from petla.data.checkouts import get_pointed
 
     workspace = workspace_of(context)
     name, _ = workspace.get_dataset(dataset)
-    found = check_out(workspace, name, version)
+    digest = get_pointed(workspace, name, rev=rev).digest if rev else None
+    with byte_progress() as progress:
+        found = check_out(workspace, name, version, digest=digest, path=path, progress=progress)
     if as_json:
         print_json(found)
         return

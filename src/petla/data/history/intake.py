@@ -2,23 +2,24 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from petla.core.clock import to_text
-from petla.core.errors import ConflictError, NotFoundError
+from petla.core.errors import ConflictError, CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
-from petla.data import records
 from petla.data.content.manifest import encode_manifest
 from petla.data.content.working_copy import Content, list_stamps, read_content
 from petla.data.current import list_known
 from petla.data.frames import convert_table, is_table, read_frame
+from petla.data.history import records
+from petla.data.history.records import DatasetVersion
 from petla.data.profile.columns import Profile
 from petla.data.profile.profiles import profile_frame
-from petla.data.records import DatasetVersion
 from petla.storage.database import reading
 from petla.storage.files import reported
 from petla.storage.workspace import Workspace
@@ -88,6 +89,40 @@ def register(ws: Workspace, dataset: str, taken: Taken, *, actor: str, source: s
         records.insert_version(change.connection, ws.name, version)
         change.record(digest=version.digest, md5=version.md5, rows=version.rows, source=source)
     return version, True
+
+
+def adopt(ws: Workspace, dataset: str, digest: str, document: Mapping[str, Any]) -> DatasetVersion:
+    """Make a version that came from elsewhere known here; return it.
+
+    It keeps its number where that is free.
+
+    Args:
+        ws: the project.
+        dataset: its name.
+        digest: of the manifest, which is in the store.
+        document: what was known of it elsewhere.
+
+    Raises:
+        CorruptError: the document is none.
+    """
+    with reading(ws.engine) as connection:
+        known = records.find_by_digest(connection, ws.name, dataset, digest)
+        if known is not None:
+            return known
+        try:
+            version = msgspec.convert(document, DatasetVersion)
+        except msgspec.ValidationError as error:
+            raise CorruptError(
+                f"version {digest} came with an unknown description: {error}", hint="push it again"
+            ) from error
+        number = version.version
+        if records.find_by_number(connection, ws.name, dataset, number) is not None:
+            number = records.list_newest(connection, ws.name, dataset, 1)[0].version + 1
+    version = msgspec.structs.replace(version, dataset=dataset, digest=digest, version=number)
+    with ws.ledger.change(actor=ws.actor, action="dataset.adopted", subject=f"{dataset}:{number}") as change:
+        records.insert_version(change.connection, ws.name, version)
+        change.record(digest=digest, md5=version.md5, rows=version.rows, source=version.source)
+    return version
 
 
 @contextlib.contextmanager

@@ -1,0 +1,187 @@
+"""Pointers and the work tree: which version is meant, and bringing it there without losing anything."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from petla.core.errors import ConflictError, NotFoundError
+from petla.core.progress import SILENT, Progress
+from petla.core.project import DatasetTable
+from petla.data.content.manifest import FileEntry, read_manifest, select
+from petla.data.content.placing import place
+from petla.data.content.working_copy import read_content
+from petla.data.current import inspect, list_known, note_number, remember_placed
+from petla.data.git import read_file
+from petla.data.history import records
+from petla.data.history.records import DatasetVersion
+from petla.data.history.registration import ignore_in_git
+from petla.data.pointers import Pointer, decode_pointer, encode_pointer, find_pointer, pointer_path
+from petla.storage.database import reading
+from petla.storage.files import lock, write_atomic
+from petla.storage.objects.intake import digest_file, digest_files
+from petla.storage.workspace import Workspace
+
+
+def checkout(
+    ws: Workspace,
+    dataset: str,
+    version: int | None = None,
+    *,
+    digest: str | None = None,
+    path: str | None = None,
+    progress: Progress = SILENT,
+) -> DatasetVersion:
+    """Put a version into the work tree and point to it; without a number or digest, the one that the pointer names.
+
+    Args:
+        ws: the project.
+        dataset: its name.
+        version: its number.
+        digest: or its digest.
+        path: only this file, or the files below this folder; the pointer stays as it is.
+        progress: is told of the bytes that were written.
+
+    Raises:
+        NotFoundError: there is no such version, or no pointer.
+        ConflictError: the working copy holds what is no version yet and would be lost.
+        CorruptError: a stored object is damaged; the working copy stays as it was.
+        UnavailableError: the work tree cannot be written.
+    """
+    _, table = ws.get_dataset(dataset)
+    with working_on_data(ws, f"petla data checkout {dataset}"):
+        wanted = _choose(ws, dataset, version, digest)
+        if path is not None:
+            _bring_part(ws, table, wanted, path, progress)
+            return wanted
+        standing = inspect(ws.root, ws.state, table, dataset)
+        if (standing.state, standing.digest) != ("clean", wanted.digest):
+            _bring(ws, dataset, table, wanted, progress)
+        point(ws, table.path, wanted)
+    return wanted
+
+
+def find_version(ws: Workspace, dataset: str, *, digest: str = "", number: int = 0) -> DatasetVersion | None:
+    """Return a version by digest or by number, or None."""
+    with reading(ws.engine) as connection:
+        if digest:
+            return records.find_by_digest(connection, ws.name, dataset, digest)
+        return records.find_by_number(connection, ws.name, dataset, number)
+
+
+def find_pointer_of(ws: Workspace, dataset: str, *, rev: str | None = None) -> Pointer:
+    """Return a dataset's pointer, of the work tree or of a Git revision.
+
+    Raises:
+        NotFoundError: there is none.
+        UnavailableError: Git does not know the revision.
+    """
+    _, table = ws.get_dataset(dataset)
+    path = pointer_path(Path(table.path))
+    if rev is None:
+        found = find_pointer(ws.root / path)
+    else:
+        content = read_file(ws.root, rev, path.as_posix())
+        found = None if content is None else decode_pointer(content, path)
+    if found is None:
+        where = f" in revision {rev}" if rev else ""
+        raise NotFoundError(f"dataset {dataset} has no pointer{where}", hint=f"petla data add {table.path}")
+    return found
+
+
+def find_version_of(ws: Workspace, dataset: str, pointer: Pointer) -> DatasetVersion | None:
+    """Return the version that a pointer names, or None."""
+    with reading(ws.engine) as connection:
+        if pointer.digest:
+            return records.find_by_digest(connection, ws.name, dataset, pointer.digest)
+        return records.find_by_md5(connection, ws.name, dataset, pointer.md5) if pointer.md5 else None
+
+
+def get_pointed(ws: Workspace, dataset: str, *, rev: str | None = None) -> DatasetVersion:
+    """Return the version that a dataset's pointer names, in the work tree or in a Git revision.
+
+    Raises:
+        NotFoundError: there is no pointer, or its version is not known here.
+    """
+    version = find_version_of(ws, dataset, find_pointer_of(ws, dataset, rev=rev))
+    if version is None:
+        raise NotFoundError(
+            f"dataset {dataset}: the version in its pointer is not known here",
+            hint=f"petla data pull {dataset}" + (f" --rev {rev}" if rev else ""),
+        )
+    return version
+
+
+def working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
+    """Be the only one who changes versions and the work tree's data."""
+    ws.make_state()
+    return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
+
+
+def point(ws: Workspace, where: str, version: DatasetVersion) -> None:
+    """Make the pointer beside a path name a version, and keep the data itself out of Git."""
+    path = ws.root / where
+    content = pointer_content(where, version)
+    pointer = pointer_path(path)
+    if not pointer.is_file() or pointer.read_bytes() != content:
+        write_atomic(pointer, content)
+    ignore_in_git(path)
+    note_number(ws.state, version.dataset, version.digest, version.version)
+
+
+def pointer_content(where: str, version: DatasetVersion) -> bytes:
+    """Return a pointer as it is for a version of the dataset at a path."""
+    return encode_pointer(
+        Pointer(
+            path=Path(where).name,
+            md5=version.md5,
+            size_bytes=version.size_bytes,
+            files=version.files,
+            digest=version.digest,
+        )
+    )
+
+
+def _choose(ws: Workspace, dataset: str, version: int | None, digest: str | None) -> DatasetVersion:
+    if version is None and digest is None:
+        return get_pointed(ws, dataset)
+    found = find_version(ws, dataset, digest=digest or "", number=version or 0)
+    if found is None:
+        what = f"with digest {digest}" if digest else str(version)
+        raise NotFoundError(f"dataset {dataset} has no version {what}", hint=f"petla data log {dataset}")
+    return found
+
+
+def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVersion, progress: Progress) -> None:
+    """Put a version into the work tree, writing only what differs, if nothing is lost by it."""
+    path = ws.root / table.path
+    present = _list_present(ws, dataset, path)
+    kept = ws.objects.rely_on(entry.object for entry in present)
+    if lost := [path / entry.path for entry in present if entry.object not in kept]:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise ConflictError(
+            f"{lost[0]}{more} holds what is no version yet; checking out would lose it",
+            hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
+        )
+    manifest = read_manifest(ws.objects, wanted.digest)
+    by_path = {entry.path: entry for entry in present}
+    place(ws.objects, manifest, path, present=by_path, link=table.link, progress=progress)
+    remember_placed(ws.state, dataset, path, manifest)
+
+
+def _list_present(ws: Workspace, dataset: str, path: Path) -> tuple[FileEntry, ...]:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return ()
+    return read_content(path, digest_files, list_known(ws.state, dataset)).manifest.files
+
+
+def _bring_part(ws: Workspace, table: DatasetTable, wanted: DatasetVersion, part: str, progress: Progress) -> None:
+    """Put some files of a version into the work tree, and leave the others as they are."""
+    path = ws.root / table.path
+    for entry in select(read_manifest(ws.objects, wanted.digest), part):
+        target = path / entry.path if entry.path else path
+        if target.is_file() and digest_file(target).digest not in ws.objects:
+            raise ConflictError(
+                f"{target} holds what is no version yet; checking out would lose it",
+                hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
+            )
+        ws.objects.copy_out(entry.object, target, mode=entry.mode)
+        progress.advance(entry.size)

@@ -1,0 +1,112 @@
+"""Pulling: what pointers name comes from a remote into the store, and from there into the work tree."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from petla.core.errors import NotFoundError
+from petla.core.progress import SILENT, Progress
+from petla.data.checkouts import checkout, find_pointer_of, find_version_of
+from petla.data.content.manifest import read_manifest, select
+from petla.data.history.intake import adopt
+from petla.data.history.records import DatasetVersion
+from petla.data.pointers import Pointer
+from petla.data.transfer.remotes import choose_remote, open_packs
+from petla.storage.remotes.packs import Mark, PackRemote
+from petla.storage.workspace import Workspace
+
+
+class Pulled(msgspec.Struct, frozen=True, kw_only=True):
+    """One version that is here now."""
+
+    dataset: str
+    version: int
+    digest: str
+    # that travelled
+    bytes: int
+
+
+class PullReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What pulling did."""
+
+    # empty: all was here, and no remote was asked
+    remote: str
+    versions: tuple[Pulled, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that travelled."""
+        return sum(each.bytes for each in self.versions)
+
+
+def pull(
+    ws: Workspace,
+    datasets: Sequence[str],
+    *,
+    remote: str | None = None,
+    rev: str | None = None,
+    path: str | None = None,
+    progress: Progress = SILENT,
+) -> PullReport:
+    """Bring what pointers name into the work tree.
+
+    Args:
+        ws: the project.
+        datasets: their names.
+        remote: its name; None: the default.
+        rev: a Git revision whose pointers are meant; None: those of the work tree.
+        path: only this file, or the files below this folder, of the one dataset.
+        progress: is told of the bytes.
+
+    Raises:
+        NotFoundError: there is no such pointer, remote or revision, or the remote does not have it.
+        ConflictError: a working copy holds what is no version yet and would be lost.
+        CorruptError: what came is damaged; the work tree stays as it was.
+        ForbiddenError, UnavailableError: the remote does not answer; what came is kept.
+    """
+    pulled = []
+    asked = ""
+    for dataset in datasets:
+        pointer = find_pointer_of(ws, dataset, rev=rev)
+        version, n_bytes = _find_whole(ws, dataset, pointer, path), 0
+        if version is None:
+            version, n_bytes, asked = _fetch(ws, dataset, pointer, remote, path, progress)
+        checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
+        pulled.append(Pulled(dataset=dataset, version=version.version, digest=version.digest, bytes=n_bytes))
+    return PullReport(remote=asked, versions=tuple(pulled))
+
+
+def _find_whole(ws: Workspace, dataset: str, pointer: Pointer, path: str | None) -> DatasetVersion | None:
+    """Return the version that a pointer names, if all of it is here."""
+    version = find_version_of(ws, dataset, pointer)
+    if version is None or version.digest not in ws.objects or ws.objects.find_missing([version.digest]):
+        return None
+    wanted = [entry.object for entry in select(read_manifest(ws.objects, version.digest), path)]
+    return None if ws.objects.find_missing(wanted) else version
+
+
+def _fetch(
+    ws: Workspace, dataset: str, pointer: Pointer, remote: str | None, path: str | None, progress: Progress
+) -> tuple[DatasetVersion, int, str]:
+    name, table = choose_remote(ws, remote)
+    packs = open_packs(ws, name, table)
+    try:
+        mark = _find_mark(packs, dataset, pointer)
+        first = packs.pull(ws.objects, [mark.digest], progress)
+        wanted = [entry.object for entry in select(read_manifest(ws.objects, mark.digest), path)]
+        profile = mark.document.get("profile")
+        then = packs.pull(ws.objects, [*wanted, *([profile] if profile else [])], progress)
+    finally:
+        packs.close()
+    return adopt(ws, dataset, mark.digest, mark.document), first.bytes + then.bytes, name
+
+
+def _find_mark(packs: PackRemote, dataset: str, pointer: Pointer) -> Mark:
+    mark = packs.find_mark(digest=pointer.digest, md5=pointer.md5, dataset=dataset)
+    if mark is None:
+        what = pointer.digest[:12] or pointer.md5
+        raise NotFoundError(
+            f"dataset {dataset}: remote {packs.bucket.name} ({packs.bucket.url}) does not have version {what}",
+            hint="petla data push where it was added, or name another remote with --remote",
+        )
+    return mark

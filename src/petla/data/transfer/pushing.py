@@ -1,0 +1,95 @@
+"""Pushing: the versions that the pointers name, with all that they consist of."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from petla.core.progress import SILENT, Progress
+from petla.data.checkouts import get_pointed
+from petla.data.content.manifest import Manifest, read_manifest
+from petla.data.history.records import DatasetVersion
+from petla.data.transfer.remotes import choose_remote, open_packs
+from petla.data.versions import list_versions
+from petla.storage.remotes.packs import Mark
+from petla.storage.workspace import Workspace
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """One version that is on the remote now."""
+
+    dataset: str
+    version: int
+    digest: str
+    # that travelled
+    bytes: int
+
+
+class PushReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What pushing did."""
+
+    remote: str
+    url: str
+    versions: tuple[Pushed, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that travelled."""
+        return sum(each.bytes for each in self.versions)
+
+
+def push(
+    ws: Workspace,
+    datasets: Sequence[str],
+    *,
+    remote: str | None = None,
+    all_versions: bool = False,
+    progress: Progress = SILENT,
+) -> PushReport:
+    """Bring the versions that pointers name to a remote.
+
+    Args:
+        ws: the project.
+        datasets: their names.
+        remote: its name; None: the default.
+        all_versions: those that no pointer names any more as well, as far as they are here.
+        progress: is told of the bytes.
+
+    Raises:
+        NotFoundError: there is no such remote or pointer, or a version is not here.
+        ConflictError: the remote is being swept.
+        ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
+    """
+    name, table = choose_remote(ws, remote)
+    versions = [version for dataset in datasets for version in _list_wanted(ws, dataset, all_versions=all_versions)]
+    packs = open_packs(ws, name, table)
+    try:
+        pushed = []
+        for version in versions:
+            manifest = read_manifest(ws.objects, version.digest)
+            traffic = packs.push(ws.objects, list_objects(version, manifest), mark_of(ws, version), progress)
+            pushed.append(
+                Pushed(dataset=version.dataset, version=version.version, digest=version.digest, bytes=traffic.bytes)
+            )
+    finally:
+        packs.close()
+    return PushReport(remote=name, url=table.url, versions=tuple(pushed))
+
+
+def list_objects(version: DatasetVersion, manifest: Manifest) -> list[str]:
+    """Return the objects that a version consists of."""
+    profile = [version.profile] if version.profile else []
+    return [*(entry.object for entry in manifest.files), *profile, version.digest]
+
+
+def mark_of(ws: Workspace, version: DatasetVersion) -> Mark:
+    """Return what a remote keeps of a version."""
+    document = msgspec.to_builtins(version) | {"path": ws.project.data[version.dataset].path}
+    return Mark(version.digest, version.md5, version.dataset, document)
+
+
+def _list_wanted(ws: Workspace, dataset: str, *, all_versions: bool) -> list[DatasetVersion]:
+    pointed = get_pointed(ws, dataset)
+    if not all_versions:
+        return [pointed]
+    others = [version for version in list_versions(ws, dataset, limit=1_000_000) if version != pointed]
+    return [*(version for version in others if version.digest in ws.objects), pointed]

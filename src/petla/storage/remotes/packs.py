@@ -1,0 +1,204 @@
+"""A remote in the layout of few large objects: only what is new travels, and every byte that comes back is verified.
+
+On the remote::
+
+    packs/ID.pack           entries, each a header and a payload, as in the packs of a project
+    packs/ID.index          the headers alone; written after the pack, so what has none is still arriving
+    versions/DIGEST.json    a version that is whole here; written last
+    forgotten/DIGEST.json   an object that was removed from all history and must not come back
+    pushes/ID.json          a push at work
+    sweep.lock              a sweep at work
+
+A push makes its flag before it looks for a sweep, a sweep makes its lock before it looks for pushes: whoever comes
+second sees the other.
+"""
+
+import contextlib
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from petla.core.clock import Clock, to_text, utc_now
+from petla.core.errors import BusyError, CorruptError
+from petla.core.ids import uuid7_source
+from petla.core.progress import SILENT, Progress
+from petla.storage.objects import ObjectStore
+from petla.storage.remotes.bucket import Bucket
+from petla.storage.remotes.catalog import Catalog
+from petla.storage.remotes.pulling import pull
+from petla.storage.remotes.pushing import push
+from petla.storage.remotes.traffic import Traffic
+
+VERSIONS, FORGOTTEN, PUSHES, SWEEP = "versions", "forgotten", "pushes", "sweep.lock"
+# a push or a sweep that said nothing for so long is dead
+_DEAD_AFTER = timedelta(hours=24)
+_next_id = uuid7_source()
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A version that is whole on a remote."""
+
+    # of its manifest
+    digest: str
+    # DVC's name for the same content
+    md5: str
+    dataset: str
+    # what else is known of it, as whoever pushed it wrote it
+    document: dict[str, Any]
+
+
+class Tombstone(msgspec.Struct, frozen=True):
+    """An object that was removed from all history."""
+
+    digest: str
+    md5: str
+    reason: str
+    at: str
+    by: str
+
+
+class PackRemote:
+    """A remote with the layout `packs`.
+
+    Args:
+        bucket: where it lies.
+        cache: a folder for what is known of it.
+        clock: gives the present moment.
+    """
+
+    def __init__(self, bucket: Bucket, cache: Path, *, clock: Clock = utc_now) -> None:
+        self.bucket = bucket
+        self._cache = cache
+        self._clock = clock
+        self._catalog = Catalog(bucket, cache / "catalog.db")
+
+    def push(self, objects: ObjectStore, digests: Iterable[str], mark: Mark, progress: Progress = SILENT) -> Traffic:
+        """Bring a version to the remote: what it lacks of some objects, then the mark.
+
+        Doing it again after it was killed sends only what has not arrived.
+
+        Raises:
+            BusyError: the remote is being swept.
+            NotFoundError, CorruptError: an object is not here, or damaged.
+            ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
+        """
+        with self._pushing():
+            self._catalog.refresh()
+            traffic = push(self.bucket, self._catalog, objects, digests, progress)
+            self.bucket.put(f"{VERSIONS}/{mark.digest}.json", msgspec.json.encode(mark))
+        self._remember(mark.digest)
+        return traffic
+
+    def pull(self, objects: ObjectStore, digests: Iterable[str], progress: Progress = SILENT) -> Traffic:
+        """Bring objects from the remote into a store, and all that they consist of.
+
+        Raises:
+            NotFoundError: the remote does not have all of it.
+            CorruptError: what came is not what its name says; nothing of that is kept.
+            ForbiddenError, UnavailableError: the remote does not answer; what came is kept.
+        """
+        self._catalog.refresh()
+        return pull(self.bucket, self._catalog, objects, digests, progress)
+
+    def list_marks(self, dataset: str | None = None) -> list[Mark]:
+        """Return the versions that are whole on the remote, in the order of their digests."""
+        marks = (self._read_mark(item.key) for item in self.bucket.list(VERSIONS))
+        return sorted((m for m in marks if dataset in (None, m.dataset)), key=lambda mark: mark.digest)
+
+    def find_mark(self, *, digest: str = "", md5: str = "", dataset: str | None = None) -> Mark | None:
+        """Return the mark of a version by its digest, else by DVC's name; None: it is not whole there."""
+        if digest:
+            key = f"{VERSIONS}/{digest}.json"
+            return self._read_mark(key) if self.bucket.exists(key) else None
+        return next((mark for mark in self.list_marks(dataset) if mark.md5 == md5), None)
+
+    def remove_mark(self, digest: str) -> None:
+        """Say that a version is no longer whole there."""
+        self.bucket.delete([f"{VERSIONS}/{digest}.json"])
+        (self._cache / "pushed" / digest).unlink(missing_ok=True)
+
+    def was_pushed(self, digest: str) -> bool:
+        """Whether this project pushed or pulled a version, without asking the remote."""
+        return (self._cache / "pushed" / digest).is_file()
+
+    def list_tombstones(self) -> list[Tombstone]:
+        """Return what was removed from all history."""
+        items = self.bucket.list(FORGOTTEN)
+        return [msgspec.json.decode(self.bucket.get(item.key), type=Tombstone) for item in items]
+
+    def bury(self, tombstone: Tombstone) -> None:
+        """Say that an object must not come back."""
+        self.bucket.put(f"{FORGOTTEN}/{tombstone.digest}.json", msgspec.json.encode(tombstone))
+
+    @contextlib.contextmanager
+    def sweeping(self) -> Iterator[Catalog]:
+        """Be the only one who removes, while nobody pushes; yields what the remote holds.
+
+        Raises:
+            BusyError: somebody pushes or sweeps.
+        """
+        self._take_sweep()
+        try:
+            if at_work := [item.key for item in self.bucket.list(PUSHES) if self._is_alive(item.changed_at)]:
+                raise BusyError(
+                    f"remote {self.bucket.name}: {len(at_work)} pushes are at work", hint="try again when they are done"
+                )
+            self._catalog.refresh()
+            yield self._catalog
+        finally:
+            self.bucket.delete([SWEEP])
+
+    def close(self) -> None:
+        """Close the cache."""
+        self._catalog.close()
+
+    def _read_mark(self, key: str) -> Mark:
+        try:
+            return msgspec.json.decode(self.bucket.get(key), type=Mark)
+        except msgspec.DecodeError as error:
+            raise CorruptError(
+                f"remote {self.bucket.name}: {key} is damaged: {error}", hint="push that version again"
+            ) from error
+
+    def _remember(self, digest: str) -> None:
+        pushed = self._cache / "pushed"
+        pushed.mkdir(parents=True, exist_ok=True)
+        (pushed / digest).touch()
+
+    @contextlib.contextmanager
+    def _pushing(self) -> Iterator[None]:
+        flag = f"{PUSHES}/{_next_id()}.json"
+        self.bucket.put(flag, self._describe())
+        try:
+            if self.bucket.exists(SWEEP):
+                raise BusyError(
+                    f"remote {self.bucket.name} is being swept",
+                    hint=f"try again when it is done; if the sweep died, remove {SWEEP} on the remote",
+                )
+            yield
+        finally:
+            self.bucket.delete([flag])
+
+    def _take_sweep(self) -> None:
+        if self.bucket.create(SWEEP, self._describe()):
+            return
+        item = next((item for item in self.bucket.list("") if item.key == SWEEP), None)
+        if item is not None and self._is_alive(item.changed_at):
+            raise BusyError(
+                f"remote {self.bucket.name} is being swept by somebody else since {to_text(item.changed_at)}",
+                hint=f"try again when it is done; if that sweep died, remove {SWEEP} on the remote",
+            )
+        self.bucket.put(SWEEP, self._describe())
+
+    def _is_alive(self, changed_at: datetime) -> bool:
+        return self._clock() - changed_at.astimezone(UTC) < _DEAD_AFTER
+
+    def _describe(self) -> bytes:
+        who = {"at": to_text(self._clock()), "host": socket.gethostname(), "pid": os.getpid(), "by": getpass.getuser()}
+        return msgspec.json.encode(who)

@@ -1,0 +1,88 @@
+"""Sending what a remote lacks: entries are put together to packs, and several packs travel at once."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from petla.core.errors import ConflictError
+from petla.core.ids import uuid7_source
+from petla.core.progress import Progress
+from petla.storage.objects import ObjectStore
+from petla.storage.objects.index import Place
+from petla.storage.objects.packs import Codec, Entry, compress, encode_header
+from petla.storage.remotes.bucket import Bucket
+from petla.storage.remotes.catalog import LIST, PACK, PACKS, Catalog, encode_pack_list
+from petla.storage.remotes.traffic import Traffic
+
+# Three of them are in memory at once.
+_PACK_BYTES = 16 << 20
+_AT_ONCE = 2
+_next_id = uuid7_source()
+
+
+def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterable[str], progress: Progress) -> Traffic:
+    """Send all that some objects consist of and that the remote lacks.
+
+    Raises:
+        NotFoundError, CorruptError: an object is not here, or damaged.
+        ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
+    """
+    wanted = [place for place in objects.list_entries(digests) if catalog.find(place.entry.digest) is None]
+    progress.begin(f"pushing to {bucket.name}", sum(place.entry.stored for place in wanted))
+    waiting: deque[Future[int]] = deque()
+    n_bytes = n_packs = 0
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
+        try:
+            for group in _group(wanted):
+                waiting.append(pool.submit(_send, bucket, catalog, objects, group, progress))
+                n_packs += 1
+                if len(waiting) > _AT_ONCE:
+                    n_bytes += waiting.popleft().result()
+            n_bytes += sum(future.result() for future in waiting)
+        finally:
+            for future in waiting:
+                future.cancel()
+    return Traffic(n_bytes, len(wanted), n_packs)
+
+
+def _group(places: Iterable[Place]) -> Iterator[list[Place]]:
+    group: list[Place] = []
+    n_bytes = 0
+    for place in places:
+        group.append(place)
+        n_bytes += place.entry.stored
+        if n_bytes >= _PACK_BYTES:
+            yield group
+            group, n_bytes = [], 0
+    if group:
+        yield group
+
+
+def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Place], progress: Progress) -> int:
+    """Send one pack, then its list; return the bytes."""
+    parts: list[bytes] = []
+    headers: list[bytes] = []
+    entries: list[Entry] = []
+    for entry, payload in objects.read_payloads(group):
+        sent, content = _pack(entry, payload) if bucket.is_network else (entry, payload)
+        header = encode_header(sent)
+        parts += (header, content)
+        headers.append(header)
+        entries.append(sent)
+    name = _next_id().replace("-", "")
+    content = b"".join(parts)
+    parts.clear()
+    if not bucket.create(f"{PACKS}/{name}{PACK}", content):
+        raise ConflictError(f"remote {bucket.name} has a pack {name} already", hint="push again")
+    bucket.put(f"{PACKS}/{name}{LIST}", encode_pack_list(headers))
+    catalog.add(name, entries)
+    progress.advance(sum(place.entry.stored for place in group))
+    return len(content)
+
+
+def _pack(entry: Entry, payload: bytes) -> tuple[Entry, bytes]:
+    """What takes longer to send than to compress."""
+    if entry.codec is not Codec.RAW or entry.is_list:
+        return entry, payload
+    codec, packed = compress(payload)
+    return entry._replace(codec=codec, stored=len(packed)), bytes(packed)
