@@ -23,7 +23,12 @@ def note(line: str) -> None:
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever msgspec can encode
     """Print a value as indented JSON."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    say(format_json(value))
+
+
+def format_json(value: Any) -> str:  # noqa: ANN401 - whatever msgspec can encode
+    """Write a value as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> None:
@@ -34,18 +39,24 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty:
         rows: one sequence per line.
         empty: printed when there are no rows; names the next action.
     """
+    say(format_table(head, rows, empty=empty))
+
+
+def format_table(head: Sequence[str], rows: Sequence[Sequence[object]], *, empty: str) -> str:
+    """Write what `print_table` prints."""
     if not rows:
-        say(empty)
-        return
+        return empty
     cells = [[show(value) for value in row] for row in rows]
     widths = [max(len(line[i]) for line in [list(head), *cells]) for i in range(len(head))]
     is_number = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(head))]
+    lines = []
     for line in [list(head), *cells]:
         parts = [
             text.rjust(width) if right else text.ljust(width)
             for text, width, right in zip(line, widths, is_number, strict=True)
         ]
-        say("  ".join(parts).rstrip())
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
 
 
 def show(value: object) -> str:

@@ -13,7 +13,7 @@ import msgspec
 from petla.core.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
 from petla.core.project import DatasetTable
 from petla.data.content.manifest import FileEntry, Manifest, encode_manifest, read_manifest
-from petla.data.content.working_copy import WIDTH, Content, Stamps, list_stamps, read_content
+from petla.data.content.working_copy import Content, Stamps, list_stamps, read_content
 from petla.data.pointers import Pointer, find_pointer, pointer_path
 from petla.storage.files import write_atomic
 from petla.storage.objects import ObjectStore
@@ -21,7 +21,7 @@ from petla.storage.objects.intake import digest_files
 from petla.storage.objects.naming import digest_content
 
 # A file changed this shortly before it was read may be changed again without its time showing it.
-_RACY_NS = 20_000_000
+RACY_NS = 20_000_000
 
 # untracked: there is data and no pointer
 State = Literal["clean", "changed", "missing", "untracked"]
@@ -102,11 +102,7 @@ def inspect(root: Path, state: Path, dataset: DatasetTable, name: str) -> Standi
 def remember(state: Path, name: str, content: Content) -> None:
     """Note what was read, so that nothing is read again until it changes."""
     seen = _see(content)
-    limit_ns = content.begun_ns - _RACY_NS
-    numbers = seen.stamps.numbers
-    for place in range(1, len(numbers), WIDTH):
-        if numbers[place] >= limit_ns:
-            numbers[place] = -1
+    seen = msgspec.structs.replace(seen, stamps=seen.stamps.without_times_since(content.begun_ns - RACY_NS))
     # What cannot be noted is read again the next time; a state folder that may not be written is no reason to fail
     # here.
     with contextlib.suppress(UnavailableError):
@@ -116,7 +112,7 @@ def remember(state: Path, name: str, content: Content) -> None:
 def remember_placed(state: Path, name: str, path: Path, manifest: Manifest) -> None:
     """Note what was just written to a path, so that it is not read again."""
     # What lies there now was written longer ago than a change can hide.
-    time.sleep(1.5 * _RACY_NS / 1e9)
+    time.sleep(1.5 * RACY_NS / 1e9)
     remember(state, name, Content(manifest, list_stamps(path), time.time_ns()))
 
 
@@ -156,12 +152,14 @@ def read_digest(path: Path) -> str:
     return digest_of(read_content(path, digest_files).manifest)
 
 
+def find_stamps(state: Path, name: str) -> Stamps | None:
+    """Return what the file system said of a dataset's files when they were last read."""
+    seen = _find_seen(state, name)
+    return seen.stamps if seen else None
+
+
 def _see(content: Content) -> _Seen:
-    return _Seen(
-        digest_of(content.manifest),
-        content.manifest.md5,
-        msgspec.structs.replace(content.stamps, numbers=content.stamps.numbers.copy()),
-    )
+    return _Seen(digest_of(content.manifest), content.manifest.md5, content.stamps)
 
 
 def _find_seen(state: Path, name: str) -> _Seen | None:

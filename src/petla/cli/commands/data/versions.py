@@ -1,12 +1,24 @@
 """`petla data`: versions of datasets."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from petla.cli.faults import NO
-from petla.cli.output import AsJson, count, leave, note, print_json, print_table, say, show_bytes
+from petla.cli.output import (
+    AsJson,
+    count,
+    format_json,
+    format_table,
+    leave,
+    note,
+    print_json,
+    print_table,
+    say,
+    show_bytes,
+)
 from petla.cli.parts import workspace_of
 from petla.cli.progress import byte_progress
 
@@ -59,15 +71,16 @@ def add(
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:
     """Say for each dataset whether the working copy is the version that its pointer names."""
-    from petla.data.statuses import list_statuses
+    from petla.data.statuses import keep_printed, list_statuses
 
-    statuses = list_statuses(workspace_of(context))
-    if as_json:
-        print_json(statuses)
-        return
+    workspace, begun_ns = workspace_of(context), time.time_ns()
+    statuses = list_statuses(workspace)
     rows = [(s.dataset, s.path, s.state, s.version, (s.digest or "")[:12]) for s in statuses]
     empty = "no dataset yet; next: petla data add FILE"
-    print_table(("dataset", "path", "state", "version", "digest"), rows, empty=empty)
+    table = format_table(("dataset", "path", "state", "version", "digest"), rows, empty=empty)
+    texts = {"": f"{table}\n", "--json": f"{format_json(statuses)}\n"}
+    say(texts["--json" if as_json else ""].rstrip("\n"))
+    keep_printed(workspace, statuses, texts, begun_ns=begun_ns)
 
 
 def checkout(
