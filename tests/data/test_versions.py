@@ -10,8 +10,8 @@ from petla.core.project import decode_project
 from petla.data.checkouts import checkout
 from petla.data.content.manifest import read_manifest
 from petla.data.current import current_digest
-from petla.data.frames import read_frame
 from petla.data.pointers import find_pointer
+from petla.data.reading.tables import read_frame
 from petla.data.statuses import list_statuses
 from petla.data.versions import (
     add,
@@ -118,7 +118,7 @@ def test_add_takes_files_that_are_no_tables(ws: Workspace) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("", "cannot be read as a table"), ("a,b\n1,2\n3,4,5,6\n", "cannot be read as a table")],
+    [("", "is empty"), ("a,b\n1,2\n3,4,5,6\n", "cannot be read as a table")],
 )
 def test_add_of_broken_table_is_refused_and_leaves_no_version(ws: Workspace, content: str, said: str) -> None:
     path = write_rows(ws, content)

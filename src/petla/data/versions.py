@@ -18,10 +18,10 @@ from petla.data.current import remember
 from petla.data.history import records
 from petla.data.history.differences import DatasetDiff, compare_versions
 from petla.data.history.intake import register, stage, take_in
+from petla.data.history.profiling import load_profile
 from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import append_table, choose_name, place_in_project
 from petla.data.pointers import pointer_path
-from petla.data.profile.columns import Profile
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
@@ -173,17 +173,6 @@ def diff(ws: Workspace, dataset: str, old: int, new: int) -> DatasetDiff:
     manifests = (read_manifest(ws.objects, before.digest), read_manifest(ws.objects, after.digest))
     profiles = (load_profile(ws, before), load_profile(ws, after))
     return compare_versions(dataset, (old, new), manifests, profiles)
-
-
-def load_profile(ws: Workspace, version: DatasetVersion) -> Profile | None:
-    """Return a version's profile; None: it is no table.
-
-    Raises:
-        CorruptError: the stored profile is damaged.
-    """
-    if version.profile is None:
-        return None
-    return msgspec.json.decode(ws.objects.get_bytes(version.profile), type=Profile)
 
 
 def materialize(ws: Workspace, digest: str, target: Path) -> Path:

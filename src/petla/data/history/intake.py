@@ -9,17 +9,16 @@ from typing import Any
 import msgspec
 
 from petla.core.clock import to_text
-from petla.core.errors import ConflictError, CorruptError, NotFoundError
+from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
 from petla.data.content.manifest import encode_manifest
-from petla.data.content.working_copy import Content, list_stamps, read_content
+from petla.data.content.working_copy import Content, read_content
 from petla.data.current import list_known
-from petla.data.frames import convert_table, is_table, read_frame
 from petla.data.history import records
+from petla.data.history.profiling import LARGE_BYTES, profile_content
 from petla.data.history.records import DatasetVersion
-from petla.data.profile.columns import Profile
-from petla.data.profile.profiles import profile_frame
+from petla.data.reading.tables import convert_table, is_table
 from petla.storage.database import reading
 from petla.storage.files import reported
 from petla.storage.workspace import Workspace
@@ -70,7 +69,8 @@ def register(ws: Workspace, dataset: str, taken: Taken, *, actor: str, source: s
         newest = next(iter(records.list_newest(connection, ws.name, dataset, 1)), None)
     if known is not None:
         return known, False
-    profile = _profile(taken)
+    is_small = taken.read.manifest.size_bytes <= LARGE_BYTES
+    profile = profile_content(taken.path, taken.read.stamps) if is_small else None
     version = DatasetVersion(
         dataset=dataset,
         version=newest.version + 1 if newest else 1,
@@ -151,12 +151,3 @@ def stage(ws: Workspace, table: DatasetTable, source: Path) -> Iterator[Path]:
             else:
                 staged.symlink_to(source.resolve())
         yield staged
-
-
-def _profile(taken: Taken) -> Profile | None:
-    if not is_table(taken.path):
-        return None
-    profile = profile_frame(read_frame(taken.path))
-    if list_stamps(taken.path) != taken.read.stamps:
-        raise ConflictError(f"{taken.path} was changed while it was read", hint="try again when it is complete")
-    return profile

@@ -3,7 +3,7 @@
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, insert, select, update
 
 from petla.storage.tables import dataset_versions as table
 
@@ -19,9 +19,9 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     md5: str
     size_bytes: int
     files: int
-    # None: not a table
+    # None: not a table, or not counted yet
     rows: int | None
-    # object that holds the profile; None: not a table
+    # object that holds the profile; None: not a table, or so large that its profile is made when it is asked for
     profile: str | None
     # `person`, or where it was exported from
     source: str
@@ -58,6 +58,12 @@ def list_newest(connection: Connection, project: str, dataset: str, limit: int) 
 def insert_version(connection: Connection, project: str, version: DatasetVersion) -> None:
     """Store a version."""
     connection.execute(insert(table).values(msgspec.structs.asdict(version) | {"project": project}))
+
+
+def set_profile(connection: Connection, project: str, version: DatasetVersion, profile: str, rows: int) -> bool:
+    """Note the profile of a version that was added without one; False: there is no such version any more."""
+    mine = (table.c.project == project) & (table.c.dataset == version.dataset) & (table.c.version == version.version)
+    return connection.execute(update(table).where(mine).values(profile=profile, rows=rows)).rowcount == 1
 
 
 def _version_of(row: Row[Any] | None) -> DatasetVersion | None:

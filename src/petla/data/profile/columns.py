@@ -1,6 +1,7 @@
 """What is known of a table: its columns' kinds, ranges, categories and counts."""
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
@@ -36,7 +37,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     rows: int
     missing: int
-    # exact, not counting missing; of lists and bytes: the number of values
+    # not counting missing; of lists and bytes: the number of values; an estimate where `is_exact` is false
     distinct: int
     # numbers only (timestamps: None)
     minimum: float | None = None
@@ -50,6 +51,30 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     # the most frequent values as text, at most 50; booleans are "false" and "true"
     categories: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
+    # false: the table is so large that distinct values, quantiles and counts were estimated from every n-th row
+    is_exact: bool = True
+    # numbers: the most frequent values that come more than once, in at least a thousandth of the rows; at most 10
+    top: tuple[tuple[float, int], ...] = ()
+    # text: characters of the shortest, the longest and the average value
+    length_minimum: int | None = None
+    length_maximum: int | None = None
+    length_mean: float | None = None
+    # text: shapes of values, such as `A999` for B744; at most 20, each with its rows
+    patterns: tuple[tuple[str, int], ...] = ()
+    # text: words that mean "nothing", such as `unknown`, each with its rows
+    blanks: tuple[tuple[str, int], ...] = ()
+    # text: values with signs of a wrong encoding
+    damaged: int = 0
+    # points in time, as ISO 8601: the first and the last
+    earliest: str | None = None
+    latest: str | None = None
+    # rows whose time is before that of the row above
+    backward: int = 0
+    # seconds from one row to the next: the middle and the longest
+    step_median_s: float | None = None
+    step_maximum_s: float | None = None
+    # rows in each hour of the day; empty: dates
+    hours: tuple[int, ...] = ()
 
     @property
     def missing_share(self) -> float:
@@ -57,11 +82,26 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
         return self.missing / self.rows if self.rows else 0.0
 
 
+class Flaw(msgspec.Struct, frozen=True):
+    """Something that is wrong with a file that can be read all the same, or with one of many that cannot."""
+
+    # of the dataset; empty: the dataset is this file
+    path: str
+    what: str
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a table."""
+    """What is known of a table, or of a folder of images as a table of them."""
 
     rows: int
     columns: tuple[ColumnProfile, ...]
+    of: Literal["table", "images"] = "table"
+    # rows that are the same as one above; None: not known
+    duplicates: int | None = None
+    flaws: tuple[Flaw, ...] = ()
+    # of a CSV
+    encoding: str = ""
+    separator: str = ""
 
     def find(self, name: str) -> ColumnProfile | None:
         """Return a column's profile, or None."""

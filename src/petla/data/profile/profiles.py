@@ -4,12 +4,18 @@ The same table gives the same profile, whatever the machine and the number of th
 """
 
 import math
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.data.profile.features import TextFeatures, TimeFeatures, list_patterns
+
+if TYPE_CHECKING:
+    from polars._typing import PolarsDataType
 
 BINS = 20
 CATEGORIES = 50
@@ -18,6 +24,8 @@ _CATEGORY_DISTINCT = 1_000
 _CATEGORY_SHARE = 0.5
 # So few distinct values are categories however few the rows are.
 _ALWAYS_CATEGORY = 10
+# numbers listed one by one
+_TOP, _TOP_SHARE = 10, 0.001
 
 
 def profile_frame(frame: pl.DataFrame) -> Profile:
@@ -31,7 +39,11 @@ def profile_frame(frame: pl.DataFrame) -> Profile:
         >>> [(c.name, c.kind.value, c.distinct, c.missing) for c in profile.columns]
         [('n', 'integer', 2, 1), ('word', 'category', 2, 0)]
     """
-    return Profile(rows=frame.height, columns=tuple(_profile_column(values) for values in frame.get_columns()))
+    columns = tuple(profile_series(values) for values in frame.get_columns())
+    # NOTE: lists and the like cannot be hashed by every version of the library.
+    flat = frame.select(column for column in frame.columns if not frame[column].dtype.is_nested())
+    duplicates = frame.height - flat.n_unique() if flat.width == frame.width and frame.height else 0
+    return Profile(rows=frame.height, columns=columns, duplicates=duplicates if flat.width == frame.width else None)
 
 
 def profile_numbers(name: str, values: NDArray[np.float64], *, kind: Kind = Kind.NUMBER) -> ColumnProfile:
@@ -64,24 +76,30 @@ def profile_numbers(name: str, values: NDArray[np.float64], *, kind: Kind = Kind
         quantiles=tuple(_quantiles_of(finite).tolist()),
         edges=tuple(edges.tolist()),
         counts=(*bins.tolist(), missing),
+        top=_top_of(present),
     )
 
 
-def _profile_column(values: pl.Series) -> ColumnProfile:
-    kind = _kind_of(values.dtype)
+def profile_series(values: pl.Series) -> ColumnProfile:
+    """Describe one column of a table."""
+    kind = find_kind(values.dtype)
     match kind:
         case Kind.NUMBER | Kind.INTEGER:
             floats = values.cast(pl.Float64).fill_null(math.nan)
             return profile_numbers(values.name, floats.to_numpy(), kind=kind)
         case Kind.TIMESTAMP:
-            return _profile_other(values, kind, distinct=values.drop_nulls().n_unique())
+            times = TimeFeatures()
+            times.update(values)
+            other = _profile_other(values, kind, distinct=values.drop_nulls().n_unique())
+            return msgspec.structs.replace(other, **times.fields())
         case Kind.BOOLEAN:
             return _profile_boolean(values)
         case Kind.CATEGORY | Kind.TEXT:
             return _profile_text(values)
 
 
-def _kind_of(dtype: pl.DataType) -> Kind:
+def find_kind(dtype: "PolarsDataType") -> Kind:
+    """Return what a column of a type holds; text may turn out to be categories."""
     if dtype.is_integer():
         return Kind.INTEGER
     if dtype.is_numeric():
@@ -111,10 +129,22 @@ def _profile_text(values: pl.Series) -> ColumnProfile:
     if values.dtype.is_nested() or values.dtype in (pl.Binary, pl.Object, pl.Duration):
         return _profile_other(values, Kind.TEXT, distinct=len(values) - values.null_count())
     texts = values.cast(pl.String)
+    features = TextFeatures()
+    features.update(texts)
+    fields = features.fields() | {"patterns": list_patterns(texts)}
+    return msgspec.structs.replace(_profile_categories(texts), **fields)
+
+
+def is_category(n_distinct: int, n_values: int) -> bool:
+    """Whether texts are so few different ones that each of them means something."""
+    is_few = n_distinct <= _ALWAYS_CATEGORY or n_distinct <= _CATEGORY_SHARE * n_values
+    return is_few and n_distinct <= _CATEGORY_DISTINCT
+
+
+def _profile_categories(texts: pl.Series) -> ColumnProfile:
     missing = texts.null_count()
     n_values, n_distinct = len(texts) - missing, texts.n_unique() - (missing > 0)
-    is_few = n_distinct <= _ALWAYS_CATEGORY or n_distinct <= _CATEGORY_SHARE * n_values
-    if not is_few or n_distinct > _CATEGORY_DISTINCT:
+    if not is_category(n_distinct, n_values):
         return _profile_other(texts, Kind.TEXT, distinct=n_distinct)
     counted = texts.drop_nulls().rename("value").value_counts()
     # ties in order of the text, so that the result does not depend on the order of the rows
@@ -143,6 +173,17 @@ def _distinct_of(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
     if ordered.size == 0:
         return ordered
     return ordered[np.concatenate(([True], ordered[1:] != ordered[:-1]))]
+
+
+def _top_of(ordered: NDArray[np.float64]) -> tuple[tuple[float, int], ...]:
+    if ordered.size < 2:
+        return ()
+    starts = np.concatenate(([0], np.flatnonzero(ordered[1:] != ordered[:-1]) + 1))
+    counts = np.diff(starts, append=ordered.size)
+    is_much = (counts >= 2) & (counts >= _TOP_SHARE * ordered.size)
+    values, counts = ordered[starts[is_much]], counts[is_much]
+    best = np.lexsort((values, -counts))[:_TOP]
+    return tuple((float(values[i]), int(counts[i])) for i in best if np.isfinite(values[i]))
 
 
 def _quantiles_of(ordered: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from petla.core.errors import InvalidError
-from petla.data.frames import is_table, read_frame
+from petla.data.reading.tables import is_table, read_frame
 from petla.pipeline.outputs.frames import FrameKind, convert, share
 from petla.storage.workspace import Workspace
 

@@ -177,7 +177,8 @@ def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: A
     workspace = workspace_of(context)
     name, _ = workspace.get_dataset(dataset)
     versions = list_versions(workspace, name, limit=1)
-    profile = load_profile(workspace, versions[0]) if versions else None
+    with byte_progress() as progress:
+        profile = load_profile(workspace, versions[0], progress=progress) if versions else None
     if as_json:
         print_json(profile)
         return
@@ -186,7 +187,11 @@ def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: A
         for c in (profile.columns if profile else ())
     ]
     head = ("column", "kind", "missing", "distinct", "least", "mean", "most")
-    print_table(head, rows, empty=f"{name} has no profile; next: petla data add PATH with a CSV or Parquet file")
+    print_table(
+        head,
+        rows,
+        empty=f"{name} is neither a table nor a folder of images (which need Pillow: pip install 'petla[images]')",
+    )
 
 
 def _print_findings(findings: "Sequence[DataFinding]") -> None:

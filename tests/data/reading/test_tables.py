@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.data.frames import convert_table, is_table, read_frame
+from petla.data.reading.tables import convert_table, is_table, read_frame, reading
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -61,14 +61,15 @@ def test_other_files_are_no_tables(tmp_path: Path, name: str) -> None:
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_bytes(b"PAR1 nothing")
-    (tmp_path / "x.csv").write_bytes("a\nzażółć\n".encode("utf-16"))
-    (tmp_path / "head.csv").write_bytes("zażółć\n1\n".encode("iso-8859-2"))
+    (tmp_path / "x.csv").write_bytes(bytes(range(256)) * 8)
+    (tmp_path / "open.csv").write_text('a,b\n1,"two\n')
+    (tmp_path / "none.csv").write_bytes(b"")
 
     with pytest.raises(NotFoundError, match=r"lost\.csv"):
         read_frame(tmp_path / "lost.csv")
     with pytest.raises(InvalidError, match=r"x\.parquet cannot be read"):
         read_frame(tmp_path / "x.parquet")
-    for name in ("x.csv", "head.csv"):
+    for name in ("open.csv",):
         with pytest.raises(InvalidError, match=f"{name} cannot be read"):
             read_frame(tmp_path / name)
 
@@ -82,3 +83,58 @@ def test_table_is_converted_to_the_format_of_the_name(tmp_path: Path) -> None:
 
     assert read_frame(tmp_path / "x.csv").equals(frame)
     assert read_frame(tmp_path / "y.parquet").equals(frame)
+
+
+class TestCsvAsItComes:
+    """Encoding, separator and quotes are found out."""
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1250", "iso-8859-2"])
+    def test_encoding(self, tmp_path: Path, encoding: str) -> None:
+        words = ["Łódź", "Kraków", "Gdańsk", "żółć", "Świętochłowice", "Częstochowa"]
+        rows = [f"{i},{words[i % 6]},Zażółć gęślą jaźń i pójdź" for i in range(200)]
+        mark = "\ufeff" if encoding == "utf-16-be" else ""
+        (tmp_path / "t.csv").write_bytes((mark + "\n".join(["n,miasto,zdanie", *rows, ""])).encode(encoding))
+
+        frame = read_frame(tmp_path / "t.csv")
+
+        assert frame.columns == ["n", "miasto", "zdanie"]
+        assert frame["miasto"].to_list()[:6] == words
+        assert frame["n"].to_list() == list(range(200))
+
+    @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+    @pytest.mark.parametrize("quote", ['"', "'"])
+    def test_separator_and_quotes(self, tmp_path: Path, separator: str, quote: str) -> None:
+        rows = [["n", "text"]] + [[str(i), f"a{separator}b, c; {i}"] for i in range(20)]
+        lines = [separator.join(f"{quote}{cell}{quote}" for cell in row) for row in rows]
+        (tmp_path / "t.csv").write_text("\n".join(lines))
+
+        frame = read_frame(tmp_path / "t.csv")
+
+        assert frame.columns == ["n", "text"]
+        assert frame["text"][0] == f"a{separator}b, c; 0"
+
+    def test_column_that_begins_empty_has_the_kind_of_its_values(self, tmp_path: Path) -> None:
+        rows = ["1,"] * 12_000 + ["2,7"]
+        (tmp_path / "t.csv").write_text("\n".join(["a,late", *rows, ""]))
+
+        frame = read_frame(tmp_path / "t.csv")
+
+        assert frame["late"].dtype.is_integer()
+        assert frame["late"][-1] == 7
+
+
+@pytest.mark.parametrize(("name", "write"), [("t.jsonl", "write_ndjson"), ("t.arrow", "write_ipc")])
+def test_other_formats(tmp_path: Path, name: str, write: str) -> None:
+    frame = pl.DataFrame({"n": [1, 2], "town": ["Łódź", None]})
+    getattr(frame, write)(tmp_path / name)
+
+    assert read_frame(tmp_path / name).equals(frame)
+
+
+def test_cut_off_csv_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n4,5")
+    with reading(tmp_path / "t.csv") as part:
+        assert "2 of 3 fields" in part.find_flaw()
+    (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n4,5,6")
+    with reading(tmp_path / "t.csv") as part:
+        assert part.find_flaw() == ""

@@ -101,7 +101,7 @@ def test_fifty_most_frequent_categories_are_kept_whatever_the_order_of_rows() ->
 
 
 def test_empty_table_has_empty_profile() -> None:
-    assert profile_frame(pl.DataFrame()) == Profile(rows=0, columns=())
+    assert profile_frame(pl.DataFrame()) == Profile(rows=0, columns=(), duplicates=0)
     assert profile_frame(pl.DataFrame({"x": [], "y": []})).rows == 0
 
 

@@ -1,0 +1,222 @@
+"""Tables from files: one file, or a folder of files with the same columns."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from petla.core.errors import InvalidError, NotFoundError
+from petla.data.reading.delimited import DelimitedFile, opened
+from petla.data.reading.dialects import Dialect, find_torn_end
+from petla.data.reading.names import (
+    ARROW_SUFFIXES,
+    CSV_SUFFIXES,
+    LINES_SUFFIXES,
+    PARQUET_SUFFIXES,
+    TABLE_SUFFIXES,
+    is_counted,
+)
+from petla.storage.files import reported
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_BATCH_ROWS = 100_000
+
+
+class Part:
+    """One file of a table, open.
+
+    Args:
+        path: of the file.
+        delimited: where it is a CSV.
+    """
+
+    def __init__(self, path: Path, delimited: DelimitedFile | None) -> None:
+        self.path = path
+        self._delimited = delimited
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """How it is written; None: it is no CSV."""
+        return self._delimited.dialect if self._delimited else None
+
+    def scan(self) -> "pl.LazyFrame":
+        """Return its rows, unread."""
+        import polars as pl
+
+        if self._delimited is not None:
+            return self._delimited.scan()
+        suffix = self.path.suffix.lower()
+        if suffix in PARQUET_SUFFIXES:
+            return pl.scan_parquet(self.path)
+        if suffix in ARROW_SUFFIXES:
+            return pl.scan_ipc(self.path)
+        return pl.scan_ndjson(self.path, infer_schema_length=None)
+
+    def read(self) -> "pl.DataFrame":
+        """Return its rows."""
+        return self._delimited.read() if self._delimited else self.scan().collect()
+
+    def look_again(self) -> bool:
+        """Look at all rows before reading again; False: that helps nothing."""
+        if self._delimited is None:
+            return False
+        self._delimited.check_kinds()
+        return True
+
+    def find_flaw(self) -> str:
+        """Say what is wrong with a file that can be read all the same; empty: nothing."""
+        if self.dialect is None:
+            return ""
+        return find_torn_end(self.path, self.dialect, len(self.scan().collect_schema()))
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file, or every file of a folder, is one that `read_frame` reads.
+
+    In a folder, names that start with a dot or an underscore do not count, as engines that write folders have it.
+    """
+    parts = list_parts(path)
+    return bool(parts) and all(part.suffix.lower() in TABLE_SUFFIXES for part in parts)
+
+
+def read_frame(path: Path) -> "pl.DataFrame":
+    """Read a table from a CSV, Parquet, JSON lines or Arrow file, or from a folder of them with the same columns.
+
+    Raises:
+        NotFoundError: there is nothing at the path.
+        InvalidError: it is no table, cannot be read as one, or a file of the folder has other columns.
+    """
+    import polars as pl
+
+    parts = _require_parts(path)
+    frames = []
+    for part in parts:
+        with reading(part) as opened_part:
+            frames.append(opened_part.read())
+    _check_columns({part: frame.schema for part, frame in zip(parts, frames, strict=True)})
+    if len(frames) == 1:
+        return frames[0]
+    _check_kinds({part: _kinds_of(frame) for part, frame in zip(parts, frames, strict=True)})
+    return pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
+
+
+def list_schemas(path: Path) -> "dict[Path, pl.Schema]":
+    """Return what each file of a table holds, as far as that is known without reading it all.
+
+    Raises:
+        NotFoundError, InvalidError: as `read_frame`.
+    """
+    schemas = {}
+    for part in _require_parts(path):
+        with reading(part) as opened_part:
+            schemas[part] = opened_part.scan().collect_schema()
+    _check_columns(schemas)
+    return schemas
+
+
+def scan_batches(part: Part) -> "Iterator[pl.DataFrame]":
+    """Yield the rows of one file in their order, about 100,000 at a time.
+
+    Raises:
+        polars.exceptions.PolarsError: they cannot be read, perhaps because a later row is of another kind.
+    """
+    yield from part.scan().collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[Part]:
+    """Open one file of a table, and say which it was where it cannot be read.
+
+    Raises:
+        InvalidError: it cannot be read as a table.
+    """
+    import polars as pl
+
+    try:
+        with contextlib.ExitStack() as stack:
+            is_csv = path.suffix.lower() in CSV_SUFFIXES
+            with reported(path, "read"):
+                is_empty = path.stat().st_size == 0
+            if is_empty:
+                raise InvalidError(f"{path} is empty", hint="write the names of the columns and the rows into it")
+            yield Part(path, stack.enter_context(opened(path)) if is_csv else None)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InvalidError(
+            f"{path} cannot be read as a table: {said}", hint="open it and see; it may have been cut off"
+        ) from error
+
+
+def convert_table(source: Path, target: Path) -> None:
+    """Write a table again in the format that the target's name says, row by row as far as the format allows.
+
+    Raises:
+        InvalidError: the source cannot be read as a table.
+    """
+    import polars as pl
+
+    try:
+        with reading(source) as part:
+            rows = part.read().lazy() if part.dialect else part.scan()
+            suffix = target.suffix.lower()
+            if suffix in PARQUET_SUFFIXES:
+                rows.sink_parquet(target)
+            elif suffix in ARROW_SUFFIXES:
+                rows.sink_ipc(target)
+            elif suffix in LINES_SUFFIXES:
+                rows.sink_ndjson(target)
+            else:
+                rows.sink_csv(target, separator="\t" if suffix == ".tsv" else ",")
+    except pl.exceptions.PolarsError as error:
+        raise InvalidError(f"{source} cannot become {target.name}: {error}", hint="use Parquet") from error
+
+
+def list_parts(path: Path) -> list[Path]:
+    """Return the files of a table, in order."""
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    files = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    return [path / file for file in sorted(files) if is_counted(file.as_posix())]
+
+
+def _require_parts(path: Path) -> list[Path]:
+    if not path.exists():
+        raise NotFoundError(f"there is no file {path}", hint="correct the path")
+    if not is_table(path):
+        raise InvalidError(
+            f"{path} is no table", hint="tables are CSV, Parquet, JSON lines or Arrow files, or folders of them"
+        )
+    return list_parts(path)
+
+
+def _check_columns(schemas: "dict[Path, pl.Schema]") -> None:
+    first = next(iter(schemas))
+    for part, schema in schemas.items():
+        if odd := sorted(set(schema) ^ set(schemas[first])):
+            raise InvalidError(
+                f"{part} and {first} do not have the same columns: only one of them has {', '.join(odd)}",
+                hint="give all files of a folder the same columns",
+                field=odd[0],
+            )
+
+
+def _kinds_of(frame: "pl.DataFrame") -> "dict[str, pl.DataType]":
+    """Return the kinds of the columns that have a value."""
+    return {name: kind for name, kind in frame.schema.items() if frame[name].null_count() < frame.height}
+
+
+def _check_kinds(kinds_of: "dict[Path, dict[str, pl.DataType]]") -> None:
+    """Whole numbers and others go together, as do columns without a value; anything else in one column is a mistake."""
+    kinds: dict[str, tuple[str, Path]] = {}
+    for part, schema in kinds_of.items():
+        for name, dtype in schema.items():
+            kind = "number" if dtype.is_numeric() else str(dtype)
+            first, where = kinds.setdefault(name, (kind, part))
+            if kind != first:
+                raise InvalidError(
+                    f"column {name!r} is {first} in {where} and {kind} in {part}",
+                    hint="give each column one kind in all files of a folder",
+                    field=name,
+                )
