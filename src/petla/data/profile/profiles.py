@@ -4,7 +4,6 @@ The same table gives the same profile, whatever the machine and the number of th
 """
 
 import math
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,9 +12,6 @@ from numpy.typing import NDArray
 
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.data.profile.features import TextFeatures, TimeFeatures, list_patterns
-
-if TYPE_CHECKING:
-    from polars._typing import PolarsDataType
 
 BINS = 20
 CATEGORIES = 50
@@ -98,7 +94,7 @@ def profile_series(values: pl.Series) -> ColumnProfile:
             return _profile_text(values)
 
 
-def find_kind(dtype: "PolarsDataType") -> Kind:
+def find_kind(dtype: pl.DataType) -> Kind:
     """Return what a column of a type holds; text may turn out to be categories."""
     if dtype.is_integer():
         return Kind.INTEGER

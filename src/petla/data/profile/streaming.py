@@ -8,7 +8,6 @@ range, mean, spread, categories, lengths, times. Distinct values, quantiles, bin
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -21,9 +20,6 @@ from petla.data.profile.images import list_images, measure_images
 from petla.data.profile.profiles import CATEGORIES, find_kind, is_category, profile_frame, profile_series
 from petla.data.profile.sketches import Frequencies, HashSample, Moments, RowSample, hash_rows, hash_values
 from petla.data.reading.tables import Part, is_table, list_schemas, reading, scan_batches
-
-if TYPE_CHECKING:
-    from polars._typing import PolarsDataType
 
 _EXACT_CELLS = 8_000_000
 
@@ -97,7 +93,7 @@ class TableSketch:
 class _ColumnSketch:
     """What is known of one column of a table that is not kept."""
 
-    def __init__(self, dtype: "PolarsDataType") -> None:
+    def __init__(self, dtype: pl.DataType) -> None:
         self._kind = find_kind(dtype)
         is_opaque = dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration)
         self._missing = 0
@@ -212,7 +208,7 @@ def _profile_table(path: Path, progress: Progress) -> Profile:
     return profile
 
 
-def _sketch(part: Part, wanted: "Mapping[str, PolarsDataType]") -> TableSketch:
+def _sketch(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
     try:
         return _sketch_once(part, wanted)
     except pl.exceptions.ComputeError:
@@ -221,7 +217,7 @@ def _sketch(part: Part, wanted: "Mapping[str, PolarsDataType]") -> TableSketch:
         return _sketch_once(part, {})
 
 
-def _sketch_once(part: Part, wanted: "Mapping[str, PolarsDataType]") -> TableSketch:
+def _sketch_once(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
     sketch = TableSketch()
     is_empty = True
     for batch in scan_batches(part):
@@ -232,9 +228,9 @@ def _sketch_once(part: Part, wanted: "Mapping[str, PolarsDataType]") -> TableSke
     return sketch
 
 
-def _unify(schemas: "Mapping[Path, pl.Schema]") -> "dict[str, PolarsDataType]":
+def _unify(schemas: "Mapping[Path, pl.Schema]") -> dict[str, pl.DataType]:
     """Return the kinds that columns need so that whole numbers and others go together in all files."""
-    wanted: dict[str, PolarsDataType] = {}
+    wanted: dict[str, pl.DataType] = {}
     for name in next(iter(schemas.values())):
         kinds = {schema[name] for schema in schemas.values()}
         if len(kinds) > 1 and all(kind.is_numeric() for kind in kinds):
