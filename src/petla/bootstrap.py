@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from petla.cli.app import run_cli
 from petla.cli.output import say
 from petla.cli.parts import Parts
+from petla.core.errors import NotFoundError
 from petla.core.settings import decode_settings
 from petla.storage.workspace import Workspace, open_workspace
 
@@ -31,8 +32,17 @@ def main() -> int:
 
 
 def open_here() -> Workspace:
-    """Open the project that the current folder lies in, with the settings of the environment."""
-    return open_workspace(Path.cwd(), decode_settings(os.environ))
+    """Open the project that the current folder lies in, be it DVC's, with the settings of the environment."""
+    settings = decode_settings(os.environ)
+    try:
+        return open_workspace(Path.cwd(), settings)
+    except NotFoundError:
+        from petla.data.dvc.implied import find_implied
+
+        found = find_implied(Path.cwd())
+        if found is None:
+            raise
+        return Workspace(*found, settings)
 
 
 def serve(workspace: Workspace) -> None:

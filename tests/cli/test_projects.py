@@ -11,7 +11,7 @@ from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.data.versions import add
 from petla.storage.workspace import open_workspace
-from tests.data.test_dvc import Dvc
+from tests.data.dvc.programs import Dvc
 
 
 def test_init_makes_a_project_whose_file_is_valid(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_md5_of_dvc_2_is_not_taken_for_that_of_the_bytes(tmp_path: Path) -> None
     found = find_pointer(path)
 
     assert found is not None
-    assert found.md5 == ""
+    assert (found.md5, found.is_unix_md5) == (MD5, True)
 
 
 @pytest.mark.parametrize(

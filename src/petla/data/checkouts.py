@@ -1,6 +1,7 @@
 """Pointers and the work tree: which version is meant, and bringing it there without losing anything."""
 
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from petla.core.errors import ConflictError, NotFoundError
@@ -9,12 +10,14 @@ from petla.core.project import DatasetTable
 from petla.data.content.manifest import FileEntry, read_manifest, select
 from petla.data.content.placing import place
 from petla.data.content.working_copy import read_content
-from petla.data.current import inspect, list_known, note_number, remember_placed
-from petla.data.git import read_file
+from petla.data.current import find_unix, inspect, list_known, note_number, remember_placed
+from petla.data.dvc.outs import find_out, locate_pointer
+from petla.data.dvc.settings import find_cached
+from petla.data.git import list_pointers, read_file
 from petla.data.history import records
 from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import ignore_in_git
-from petla.data.pointers import Pointer, decode_pointer, encode_pointer, find_pointer, pointer_path
+from petla.data.pointers import Pointer, decode_pointer, encode_pointer, pointer_path
 from petla.storage.database import reading
 from petla.storage.files import lock, write_atomic
 from petla.storage.objects.intake import digest_file, digest_files
@@ -55,7 +58,8 @@ def checkout(
         standing = inspect(ws.root, ws.state, table, dataset)
         if (standing.state, standing.digest) != ("clean", wanted.digest):
             _bring(ws, dataset, table, wanted, progress)
-        point(ws, table.path, wanted)
+        if not _is_pointed(ws, dataset, wanted):
+            point(ws, table.path, wanted)
     return wanted
 
 
@@ -75,12 +79,10 @@ def find_pointer_of(ws: Workspace, dataset: str, *, rev: str | None = None) -> P
         UnavailableError: Git does not know the revision.
     """
     _, table = ws.get_dataset(dataset)
-    path = pointer_path(Path(table.path))
     if rev is None:
-        found = find_pointer(ws.root / path)
+        found = locate_pointer(ws.root, table.path)
     else:
-        content = read_file(ws.root, rev, path.as_posix())
-        found = None if content is None else decode_pointer(content, path)
+        found = _find_pointer_in(ws.root, rev, table.path)
     if found is None:
         where = f" in revision {rev}" if rev else ""
         raise NotFoundError(f"dataset {dataset} has no pointer{where}", hint=f"petla data add {table.path}")
@@ -92,7 +94,10 @@ def find_version_of(ws: Workspace, dataset: str, pointer: Pointer) -> DatasetVer
     with reading(ws.engine) as connection:
         if pointer.digest:
             return records.find_by_digest(connection, ws.name, dataset, pointer.digest)
-        return records.find_by_md5(connection, ws.name, dataset, pointer.md5) if pointer.md5 else None
+        digest = find_unix(ws.state, dataset, pointer.md5) if pointer.is_unix_md5 else None
+        if digest is not None:
+            return records.find_by_digest(connection, ws.name, dataset, digest)
+        return records.find_by_md5(connection, ws.name, dataset, pointer.md5)
 
 
 def get_pointed(ws: Workspace, dataset: str, *, rev: str | None = None) -> DatasetVersion:
@@ -140,6 +145,22 @@ def pointer_content(where: str, version: DatasetVersion) -> bytes:
     )
 
 
+def _is_pointed(ws: Workspace, dataset: str, version: DatasetVersion) -> bool:
+    """Whether something points to a version already, be it DVC's; that stays as it is."""
+    pointer = locate_pointer(ws.root, ws.project.data[dataset].path)
+    found = find_version_of(ws, dataset, pointer) if pointer is not None else None
+    return found is not None and found.digest == version.digest
+
+
+def _find_pointer_in(root: Path, rev: str, place: str) -> Pointer | None:
+    """Return what pointed to a path in a Git revision, or None."""
+    path = pointer_path(Path(place))
+    content = read_file(root, rev, path.as_posix())
+    if content is not None:
+        return decode_pointer(content, path)
+    return find_out(place, partial(read_file, root, rev), partial(list_pointers, root, rev))
+
+
 def _choose(ws: Workspace, dataset: str, version: int | None, digest: str | None) -> DatasetVersion:
     if version is None and digest is None:
         return get_pointed(ws, dataset)
@@ -155,12 +176,8 @@ def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVers
     path = ws.root / table.path
     present = _list_present(ws, dataset, path)
     kept = ws.objects.rely_on(entry.object for entry in present)
-    if lost := [path / entry.path for entry in present if entry.object not in kept]:
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-        raise ConflictError(
-            f"{lost[0]}{more} holds what is no version yet; checking out would lose it",
-            hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
-        )
+    is_with_dvc = find_cached(ws.root)
+    _refuse_loss([path / e.path for e in present if e.object not in kept and not is_with_dvc(e.md5)], table)
     manifest = read_manifest(ws.objects, wanted.digest)
     by_path = {entry.path: entry for entry in present}
     place(ws.objects, manifest, path, present=by_path, link=table.link, progress=progress)
@@ -176,12 +193,20 @@ def _list_present(ws: Workspace, dataset: str, path: Path) -> tuple[FileEntry, .
 def _bring_part(ws: Workspace, table: DatasetTable, wanted: DatasetVersion, part: str, progress: Progress) -> None:
     """Put some files of a version into the work tree, and leave the others as they are."""
     path = ws.root / table.path
+    is_with_dvc = find_cached(ws.root)
     for entry in select(read_manifest(ws.objects, wanted.digest), part):
         target = path / entry.path if entry.path else path
-        if target.is_file() and digest_file(target).digest not in ws.objects:
-            raise ConflictError(
-                f"{target} holds what is no version yet; checking out would lose it",
-                hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
-            )
+        if target.is_file():
+            stored = digest_file(target)
+            _refuse_loss([] if stored.digest in ws.objects or is_with_dvc(stored.md5) else [target], table)
         ws.objects.copy_out(entry.object, target, mode=entry.mode)
         progress.advance(entry.size)
+
+
+def _refuse_loss(lost: list[Path], table: DatasetTable) -> None:
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise ConflictError(
+            f"{lost[0]}{more} holds what is no version yet; checking out would lose it",
+            hint=f"keep it with 'petla data add {table.path}', or remove it, then check out again",
+        )

@@ -6,7 +6,7 @@ A file is read again only when its size, its time, its inode or its mode has cha
 import contextlib
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -14,11 +14,15 @@ from petla.core.errors import ConflictError, CorruptError, NotFoundError, Unavai
 from petla.core.project import DatasetTable
 from petla.data.content.manifest import FileEntry, Manifest, encode_manifest, read_manifest
 from petla.data.content.working_copy import Content, Stamps, list_stamps, read_content
-from petla.data.pointers import Pointer, find_pointer, pointer_path
+from petla.data.dvc.identity import unix_md5_of
+from petla.data.dvc.outs import locate_pointer
+from petla.data.pointers import Pointer
 from petla.storage.files import write_atomic
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.intake import digest_files
 from petla.storage.objects.naming import digest_content
+
+T = TypeVar("T")
 
 # A file changed this shortly before it was read may be changed again without its time showing it.
 RACY_NS = 20_000_000
@@ -43,6 +47,8 @@ class _Seen(msgspec.Struct, frozen=True, array_like=True):
     md5: str
     # a time of -1: changed so shortly before that it has to be read again
     stamps: Stamps
+    # DVC 2's identity; empty: nobody has asked for it
+    unix_md5: str = ""
 
 
 def current_digest(root: Path, state: Path, dataset: DatasetTable, name: str) -> str:
@@ -81,7 +87,7 @@ def inspect(root: Path, state: Path, dataset: DatasetTable, name: str) -> Standi
         InvalidError: the pointer cannot be understood, or the folder holds something that cannot be versioned.
     """
     path = root / dataset.path
-    pointer = find_pointer(pointer_path(path))
+    pointer = locate_pointer(root, dataset.path)
     try:
         stamps = list_stamps(path)
     except NotFoundError:
@@ -95,7 +101,9 @@ def inspect(root: Path, state: Path, dataset: DatasetTable, name: str) -> Standi
         seen = _see(content)
     if pointer.digest:
         return Standing("clean" if pointer.digest == seen.digest else "changed", pointer.digest, pointer)
-    is_same = bool(pointer.md5) and pointer.md5 == seen.md5
+    is_same = pointer.md5 == seen.md5 or (
+        pointer.is_unix_md5 and pointer.md5 == _find_unix_md5(state, name, path, seen)
+    )
     return Standing("clean" if is_same else "changed", seen.digest if is_same else "", pointer)
 
 
@@ -142,6 +150,18 @@ def find_number(state: Path, name: str, digest: str) -> int | None:
     return _list_numbers(state, name).get(digest)
 
 
+def note_unix(state: Path, name: str, md5: str, digest: str) -> None:
+    """Note which version DVC 2's identity is of."""
+    with contextlib.suppress(UnavailableError):
+        known = _read_cache(_unix_path(state, name), dict[str, str]) or {}
+        write_atomic(_unix_path(state, name), msgspec.msgpack.encode(known | {md5: digest}))
+
+
+def find_unix(state: Path, name: str, md5: str) -> str | None:
+    """Return the digest of the version that DVC 2's identity is of, if it was noted."""
+    return (_read_cache(_unix_path(state, name), dict[str, str]) or {}).get(md5)
+
+
 def digest_of(manifest: Manifest) -> str:
     """Return the digest that a manifest has as an object."""
     return digest_content(encode_manifest(manifest))
@@ -162,9 +182,26 @@ def _see(content: Content) -> _Seen:
     return _Seen(digest_of(content.manifest), content.manifest.md5, content.stamps)
 
 
+def _find_unix_md5(state: Path, name: str, path: Path, seen: _Seen) -> str:
+    """Return DVC 2's identity of what lies at a path, which is read again for it once."""
+    if not seen.unix_md5:
+        seen = msgspec.structs.replace(seen, unix_md5=unix_md5_of(path, seen.stamps.paths))
+        with contextlib.suppress(UnavailableError):
+            write_atomic(_seen_path(state, name), msgspec.msgpack.encode(seen))
+    return seen.unix_md5
+
+
 def _find_seen(state: Path, name: str) -> _Seen | None:
+    return _read_cache(_seen_path(state, name), _Seen)
+
+
+def _list_numbers(state: Path, name: str) -> dict[str, int]:
+    return _read_cache(_numbers_path(state, name), dict[str, int]) or {}
+
+
+def _read_cache(path: Path, kind: type[T]) -> T | None:
     try:
-        return msgspec.msgpack.decode(_seen_path(state, name).read_bytes(), type=_Seen)
+        return msgspec.msgpack.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
 
@@ -177,8 +214,5 @@ def _numbers_path(state: Path, name: str) -> Path:
     return state / "cache" / "data" / f"{name}.numbers"
 
 
-def _list_numbers(state: Path, name: str) -> dict[str, int]:
-    try:
-        return msgspec.msgpack.decode(_numbers_path(state, name).read_bytes(), type=dict[str, int])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return {}
+def _unix_path(state: Path, name: str) -> Path:
+    return state / "cache" / "data" / f"{name}.unix"

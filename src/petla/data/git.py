@@ -120,6 +120,22 @@ def read_file(root: Path, rev: str, path: str) -> bytes | None:
     return done.stdout if done is not None and done.returncode == 0 else None
 
 
+def list_pointers(root: Path, rev: str, folder: str) -> list[str]:
+    """Return the `.dvc` files that lie directly in a folder in a Git revision.
+
+    Args:
+        root: the project's folder.
+        rev: the revision.
+        folder: below the project; `.` for itself.
+
+    Raises:
+        UnavailableError: Git does not know the revision.
+    """
+    prefix = "" if folder == "." else f"{folder}/"
+    names = _git(root, "ls-tree", "-z", "--name-only", rev, "--", f"./{prefix}").split("\0")
+    return sorted(name for name in names if name.endswith(".dvc") and not name.endswith("/.dvc") and name != ".dvc")
+
+
 def export_tree(root: Path, commit: str, target: Path) -> None:
     """Write a commit's files, as a checkout of the project's folder would, to a folder of their own.
 

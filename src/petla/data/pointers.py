@@ -5,6 +5,7 @@ long as the md5 beside it is still the one of the output: DVC does not know that
 """
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
 
     # name of the file or folder beside the pointer
     path: str
-    # of the file, or of the listing with `.dir`; empty: written by DVC 2, whose md5 is of another kind
+    # of the file, or of the listing with `.dir`
     md5: str
     size_bytes: int
     files: int
     # Pętla's name for the same bytes; empty: DVC wrote the pointer, or changed it since
     digest: str = ""
+    # written by DVC 2: the md5 is that of the bytes with Unix's line ends, where they look like text
+    is_unix_md5: bool = False
 
 
 def pointer_path(path: Path) -> Path:
@@ -76,26 +79,44 @@ def decode_pointer(content: bytes, path: Path) -> Pointer:
     own = _decode_own(content)
     if own is not None:
         return own
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        raw = yaml.load(content, loader)  # noqa: S506 - both are safe loaders
-        out = raw["outs"][0]
-        # NOTE: without `hash` the md5 is DVC 2's, taken after turning line ends into Unix's.
-        md5 = str(out["md5"]) if out.get("hash") == "md5" else ""
-        return Pointer(
-            path=str(out["path"]),
-            md5=md5,
-            size_bytes=int(out.get("size") or 0),
-            files=int(out.get("nfiles") or 1),
-            digest=_own_digest(raw, md5),
-        )
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raw = load_yaml(content)
+        pointer = pointer_of_out(raw["outs"][0])
+        return msgspec.structs.replace(pointer, digest=_own_digest(raw, pointer))
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidError(
             f"{path} is no pointer to data: {type(error).__name__}: {error}",
             hint=f"bring it back with 'git checkout {path.name}', or write it anew with 'petla data add'",
         ) from error
+
+
+def pointer_of_out(out: Mapping[str, Any]) -> Pointer:
+    """Return what one entry of DVC's `outs` says.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    return Pointer(
+        path=str(out["path"]),
+        md5=str(out["md5"]),
+        size_bytes=int(out.get("size") or 0),
+        files=int(out.get("nfiles") or 1),
+        is_unix_md5=out.get("hash") != "md5",
+    )
+
+
+def load_yaml(content: bytes) -> Any:  # noqa: ANN401 - whatever stands there
+    """Read YAML.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import yaml
+
+    try:
+        return yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe loaders
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
 
 
 def _decode_own(content: bytes) -> Pointer | None:
@@ -121,10 +142,10 @@ def _decode_own(content: bytes) -> Pointer | None:
     return pointer if encode_pointer(pointer) == content else None
 
 
-def _own_digest(raw: dict[str, Any], md5: str) -> str:
+def _own_digest(raw: dict[str, Any], pointer: Pointer) -> str:
     meta = raw.get("meta")
     own = meta.get("petla") if isinstance(meta, dict) else None
-    if not isinstance(own, dict) or not md5 or own.get("md5") != md5:
+    if not isinstance(own, dict) or pointer.is_unix_md5 or own.get("md5") != pointer.md5:
         return ""
     return str(own.get("digest", ""))
 

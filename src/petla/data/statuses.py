@@ -10,6 +10,7 @@ import msgspec
 from petla.core.project import PROJECT_FILE, DatasetTable
 from petla.data.answers import keep_answer, look_at
 from petla.data.current import RACY_NS, State, find_number, find_stamps, inspect, note_number
+from petla.data.dvc.settings import FOLDER
 from petla.data.pointers import pointer_path
 from petla.storage.workspace import Workspace
 
@@ -48,6 +49,9 @@ def keep_printed(ws: Workspace, statuses: Sequence[DatasetStatus], texts: Mappin
         numbers = look_at(str(ws.root / path))
         if numbers and numbers[1] >= begun_ns - RACY_NS:
             # it may have been written since it was read
+            return
+        if numbers is None and (ws.root / FOLDER).is_dir():
+            # DVC may have its say elsewhere
             return
         singles[path] = numbers
     for status in statuses:

@@ -73,7 +73,7 @@ def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progres
         version, is_new = register(ws, dataset, content, actor=ws.actor, source=BY_PERSON)
         point(ws, where, version)
         if not is_known:
-            ws.project = append_table(ws.root, dataset, where)
+            ws.project = append_table(ws.root, ws.project, dataset, where)
         remember(ws.state, dataset, content.read)
     previous = _find_previous(ws, version) if is_new else None
     findings = check_version(ws, version, previous) if previous else ()

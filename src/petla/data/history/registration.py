@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.project import PROJECT_FILE, Project, decode_project, is_name
+from petla.core.project import PROJECT_FILE, DatasetTable, Project, decode_project, is_name
 from petla.storage.files import write_atomic
 
 
@@ -68,21 +68,25 @@ def choose_name(project: Project, place: str, name: str | None) -> str:
     return chosen
 
 
-def append_table(root: Path, name: str, place: str) -> Project:
+def append_table(root: Path, project: Project, name: str, place: str) -> Project:
     """Add a dataset to the end of the project file; return the project as it is then.
+
+    A DVC project without a project file has its pointers in place of one.
 
     Raises:
         InvalidError: the project file would not be valid with it; it stays as it was.
     """
     path = root / PROJECT_FILE
+    if not path.exists():
+        return msgspec.structs.replace(project, data={**project.data, name: DatasetTable(path=place)})
     # NOTE: some editors begin a file with a mark that only "-sig" takes away
     text = path.read_text(encoding="utf-8-sig")
     end = "" if text.endswith("\n") else "\n"
     # A JSON text is a TOML text.
     text += f"{end}\n[data.{name}]\npath = {msgspec.json.encode(place).decode()}\n"
-    project = decode_project(text)
+    grown = decode_project(text)
     write_atomic(path, text.encode())
-    return project
+    return grown
 
 
 def ignore_in_git(path: Path) -> None:

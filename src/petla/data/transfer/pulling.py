@@ -4,16 +4,25 @@ from collections.abc import Sequence
 
 import msgspec
 
-from petla.core.errors import NotFoundError
+from petla.core.clock import to_text
+from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
+from petla.core.project import RemoteTable
 from petla.data.checkouts import checkout, find_pointer_of, find_version_of
 from petla.data.content.manifest import read_manifest, select
+from petla.data.current import note_unix
+from petla.data.dvc.exchange import DvcStore
+from petla.data.dvc.settings import read_settings
 from petla.data.history.intake import adopt
 from petla.data.history.records import DatasetVersion
 from petla.data.pointers import Pointer
 from petla.data.transfer.remotes import choose_remote, open_packs
+from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.packs import Mark, PackRemote
 from petla.storage.workspace import Workspace
+
+# the `source` of a version that came in DVC's layout
+BY_DVC = "dvc"
 
 
 class Pulled(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,7 +97,13 @@ def _find_whole(ws: Workspace, dataset: str, pointer: Pointer, path: str | None)
 def _fetch(
     ws: Workspace, dataset: str, pointer: Pointer, remote: str | None, path: str | None, progress: Progress
 ) -> tuple[DatasetVersion, int, str]:
+    cached = _fetch_from_cache(ws, dataset, pointer, progress) if remote is None else None
+    if cached is not None:
+        return cached
     name, table = choose_remote(ws, remote)
+    if table.layout == "dvc":
+        store = DvcStore(open_bucket(name, table, ws.root))
+        return _fetch_from_dvc(ws, dataset, pointer, store, path, progress)
     packs = open_packs(ws, name, table)
     try:
         mark = _find_mark(packs, dataset, pointer)
@@ -99,6 +114,43 @@ def _fetch(
     finally:
         packs.close()
     return adopt(ws, dataset, mark.digest, mark.document), first.bytes + then.bytes, name
+
+
+def _fetch_from_cache(
+    ws: Workspace, dataset: str, pointer: Pointer, progress: Progress
+) -> tuple[DatasetVersion, int, str] | None:
+    """Take a version from the cache that DVC has on this machine; None: it is not all there."""
+    settings = read_settings(ws.root)
+    if settings is None or not settings.cache.is_dir():
+        return None
+    store = DvcStore(open_bucket("DVC's cache", RemoteTable(url=str(settings.cache)), ws.root))
+    try:
+        return _fetch_from_dvc(ws, dataset, pointer, store, None, progress)
+    except (NotFoundError, CorruptError):
+        return None
+
+
+def _fetch_from_dvc(
+    ws: Workspace, dataset: str, pointer: Pointer, store: DvcStore, path: str | None, progress: Progress
+) -> tuple[DatasetVersion, int, str]:
+    digest, n_bytes = store.pull(ws.objects, pointer, path=path, progress=progress)
+    manifest = read_manifest(ws.objects, digest)
+    version = DatasetVersion(
+        dataset=dataset,
+        version=1,
+        digest=digest,
+        md5=manifest.md5,
+        size_bytes=manifest.size_bytes,
+        files=len(manifest.files),
+        rows=None,
+        profile=None,
+        source=BY_DVC,
+        created_at=to_text(ws.clock()),
+        created_by=ws.actor,
+    )
+    if pointer.is_unix_md5:
+        note_unix(ws.state, dataset, pointer.md5, digest)
+    return adopt(ws, dataset, digest, msgspec.to_builtins(version)), n_bytes, store.bucket.name
 
 
 def _find_mark(packs: PackRemote, dataset: str, pointer: Pointer) -> Mark:

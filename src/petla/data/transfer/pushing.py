@@ -1,16 +1,24 @@
 """Pushing: the versions that the pointers name, with all that they consist of."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
+from petla.core.errors import UnavailableError
 from petla.core.progress import SILENT, Progress
+from petla.core.project import RemoteTable
 from petla.data.checkouts import get_pointed
 from petla.data.content.manifest import Manifest, read_manifest
+from petla.data.dvc.exchange import DvcStore
 from petla.data.history.records import DatasetVersion
 from petla.data.transfer.remotes import choose_remote, open_packs
 from petla.data.versions import list_versions
+from petla.storage.files import write_atomic
+from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.packs import Mark
+from petla.storage.remotes.traffic import Traffic
 from petla.storage.workspace import Workspace
 
 
@@ -61,17 +69,14 @@ def push(
     """
     name, table = choose_remote(ws, remote)
     versions = [version for dataset in datasets for version in _list_wanted(ws, dataset, all_versions=all_versions)]
-    packs = open_packs(ws, name, table)
-    try:
-        pushed = []
+    pushed = []
+    with _open_pusher(ws, name, table, progress) as send:
         for version in versions:
-            manifest = read_manifest(ws.objects, version.digest)
-            traffic = packs.push(ws.objects, list_objects(version, manifest), mark_of(ws, version), progress)
+            n_bytes = send(version).bytes
+            note_pushed(ws, name, version)
             pushed.append(
-                Pushed(dataset=version.dataset, version=version.version, digest=version.digest, bytes=traffic.bytes)
+                Pushed(dataset=version.dataset, version=version.version, digest=version.digest, bytes=n_bytes)
             )
-    finally:
-        packs.close()
     return PushReport(remote=name, url=table.url, versions=tuple(pushed))
 
 
@@ -85,6 +90,43 @@ def mark_of(ws: Workspace, version: DatasetVersion) -> Mark:
     """Return what a remote keeps of a version."""
     document = msgspec.to_builtins(version) | {"path": ws.project.data[version.dataset].path}
     return Mark(version.digest, version.md5, version.dataset, document)
+
+
+def note_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
+    """Note on this machine that a version is on a remote, so that a Git hook need not ask it."""
+    with contextlib.suppress(UnavailableError):
+        write_atomic(_pushed_path(ws, remote, version.digest), b"")
+
+
+def is_pushed(ws: Workspace, version: DatasetVersion) -> bool:
+    """Whether this machine has seen a version on any remote."""
+    folders = (ws.state / "remotes").glob("*/pushed")
+    return any((folder / version.digest).exists() for folder in folders)
+
+
+def _pushed_path(ws: Workspace, remote: str, digest: str) -> Path:
+    return ws.state / "remotes" / remote / "pushed" / digest
+
+
+@contextlib.contextmanager
+def _open_pusher(
+    ws: Workspace, name: str, table: RemoteTable, progress: Progress
+) -> Iterator[Callable[[DatasetVersion], Traffic]]:
+    """Yield what brings one version to a remote, in its layout."""
+    if table.layout == "dvc":
+        store = DvcStore(open_bucket(name, table, ws.root))
+        yield lambda version: store.push(ws.objects, version.digest, progress)
+        return
+    packs = open_packs(ws, name, table)
+
+    def send(version: DatasetVersion) -> Traffic:
+        manifest = read_manifest(ws.objects, version.digest)
+        return packs.push(ws.objects, list_objects(version, manifest), mark_of(ws, version), progress)
+
+    try:
+        yield send
+    finally:
+        packs.close()
 
 
 def _list_wanted(ws: Workspace, dataset: str, *, all_versions: bool) -> list[DatasetVersion]:

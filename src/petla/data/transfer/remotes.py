@@ -1,13 +1,15 @@
 """Which remotes a project has, which one is meant, and how one is written into the project file."""
 
 import re
+import shutil
 from collections.abc import Sequence
 
 import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.names import suggest
-from petla.core.project import PROJECT_FILE, Project, RemoteTable, decode_project, is_name
+from petla.core.project import PROJECT_FILE, RemoteTable, decode_project, is_name
+from petla.data.dvc.settings import read_settings, write_remote
 from petla.storage.files import write_atomic
 from petla.storage.remotes.addresses import open_bucket, parse_address
 from petla.storage.remotes.packs import PackRemote
@@ -15,7 +17,7 @@ from petla.storage.workspace import Workspace
 
 
 class RemoteStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A remote of the project file."""
+    """A remote of the project file, or of DVC's settings."""
 
     name: str
     url: str
@@ -25,11 +27,11 @@ class RemoteStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_remotes(ws: Workspace) -> list[RemoteStatus]:
-    """Return the project's remotes by name."""
-    default = _find_default(ws.project)
+    """Return the project's remotes by name, with those that DVC knows of."""
+    remotes, default = _collect(ws)
     return [
         RemoteStatus(name=name, url=table.url, layout=table.layout, is_default=name == default)
-        for name, table in sorted(ws.project.remotes.items())
+        for name, table in sorted(remotes.items())
     ]
 
 
@@ -40,10 +42,10 @@ def choose_remote(ws: Workspace, name: str | None = None) -> tuple[str, RemoteTa
         NotFoundError: there is none.
         InvalidError: none was named and there are several.
     """
-    remotes = ws.project.remotes
+    remotes, default = _collect(ws)
     if not remotes:
         raise NotFoundError("the project has no remote", hint="petla data remote add origin URL")
-    chosen = name or _find_default(ws.project)
+    chosen = name or default
     if chosen is None:
         raise InvalidError(
             f"say which remote is meant; there are: {', '.join(sorted(remotes))}",
@@ -87,6 +89,8 @@ def make_table(url: str, layout: str, settings: Sequence[str]) -> RemoteTable:
 def add_remote(ws: Workspace, name: str, table: RemoteTable, *, is_default: bool) -> None:
     """Add a remote to the project file; `ws.project` has it from then on.
 
+    DVC is told of one in its own layout, so that both programs use it.
+
     Raises:
         ConflictError: there is one of this name.
         InvalidError: the name or the address is none; the file stays as it was.
@@ -110,6 +114,8 @@ def add_remote(ws: Workspace, name: str, table: RemoteTable, *, is_default: bool
             lines.append(f"{field.name} = {msgspec.json.encode(value).decode()}")
     text = f"{_read(ws).rstrip()}\n\n" + "\n".join(lines) + "\n"
     _write(ws, _set_default(text, name) if is_default else text)
+    if table.layout == "dvc":
+        write_remote(ws.root, name, table, is_default=is_default)
 
 
 def remove_remote(ws: Workspace, name: str) -> None:
@@ -125,12 +131,23 @@ def remove_remote(ws: Workspace, name: str) -> None:
     if ws.project.storage.remote == name:
         text = re.sub(rf'(?m)^remote = "{re.escape(name)}"\n', "", text)
     _write(ws, text)
+    # what was known of it: another one may get its name
+    shutil.rmtree(ws.state / "remotes" / name, ignore_errors=True)
 
 
-def _find_default(project: Project) -> str | None:
-    if project.storage.remote:
-        return project.storage.remote
-    return next(iter(project.remotes)) if len(project.remotes) == 1 else None
+def _collect(ws: Workspace) -> tuple[dict[str, RemoteTable], str | None]:
+    """Return the remotes of the project file and of DVC's settings, and which one is meant where none is named."""
+    own, dvc = ws.project.remotes, read_settings(ws.root)
+    theirs = dvc.remotes if dvc else {}
+    if ws.project.storage.remote:
+        default: str | None = ws.project.storage.remote
+    elif len(own) == 1:
+        default = next(iter(own))
+    elif dvc and dvc.default in theirs:
+        default = dvc.default
+    else:
+        default = next(iter(theirs)) if len(theirs) == 1 and not own else None
+    return {**theirs, **own}, default
 
 
 def _set_default(text: str, name: str) -> str:
@@ -144,7 +161,12 @@ def _set_default(text: str, name: str) -> str:
 
 def _read(ws: Workspace) -> str:
     # NOTE: some editors begin a file with a mark that only "-sig" takes away
-    return (ws.root / PROJECT_FILE).read_text(encoding="utf-8-sig")
+    path = ws.root / PROJECT_FILE
+    if not path.is_file():
+        raise InvalidError(
+            f"this is a DVC project without a {PROJECT_FILE}", hint="petla init, or 'dvc remote' for DVC's own remotes"
+        )
+    return path.read_text(encoding="utf-8-sig")
 
 
 def _write(ws: Workspace, text: str) -> None:

@@ -86,6 +86,19 @@ class Bucket:
                 file.write(block)
                 progress.advance(len(block))
 
+    def get_or_write(self, key: str, path: Path, *, limit_bytes: int) -> bytes | None:
+        """Return a small object; one that is larger is written to a file, and None returned.
+
+        Raises:
+            NotFoundError, ForbiddenError, UnavailableError: as `get`, or the file cannot be written.
+        """
+        with self._asking(key) as obstore:
+            found = obstore.get(self._store, key)
+            if found.meta["size"] <= limit_bytes:
+                return bytes(found.bytes())
+        self.get_to(key, path)
+        return None
+
     def put(self, key: str, content: bytes) -> None:
         """Write an object, whatever was there.
 

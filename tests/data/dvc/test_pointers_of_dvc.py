@@ -1,8 +1,5 @@
 """The real dvc and we read each other's pointers."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,34 +10,11 @@ from petla.data.pointers import find_pointer
 from petla.data.statuses import list_statuses
 from petla.data.versions import add
 from petla.storage.workspace import Workspace
+from tests.data.dvc.programs import Dvc
 from tests.data.projects import CSV, make_project, write_folder, write_rows
 
 # starting dvc takes most of a second, several times a test
 pytestmark = pytest.mark.slow
-
-
-class Dvc:
-    """The program, that calls nobody; `--no-scm` is for a project without Git."""
-
-    def __init__(self, root: Path, home: Path, *options: str) -> None:
-        self.root = root
-        settings = home / "dvc"
-        settings.mkdir(parents=True)
-        (settings / "config").write_text("[core]\nanalytics = false\ncheck_update = false\n")
-        self.environment = os.environ | {
-            "HOME": str(home),
-            "DVC_NO_ANALYTICS": "1",
-            "DVC_GLOBAL_CONFIG_DIR": str(settings),
-            "DVC_SYSTEM_CONFIG_DIR": str(settings),
-            "DVC_SITE_CACHE_DIR": str(home / "site"),
-        }
-        self("init", "--quiet", *options)
-
-    def __call__(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "dvc", *arguments]
-        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.strip()
 
 
 @pytest.fixture

@@ -1,0 +1,108 @@
+"""What DVC's own files say lies at a path: outs of `.dvc` files of other names, and of the stages of `dvc.lock`."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from petla.core.errors import InvalidError
+from petla.data.pointers import Pointer, find_pointer, load_yaml, pointer_of_out, pointer_path
+
+LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
+_NOT_SEARCHED = frozenset({".git", ".dvc", ".petla", ".venv", "node_modules"})
+
+# Returns the content of a file by its path below the project, or None.
+Read = Callable[[str], bytes | None]
+
+
+def locate_pointer(root: Path, place: str) -> Pointer | None:
+    """Return what points to a path in the work tree: the pointer beside it, else what else DVC says; None: nothing.
+
+    Raises:
+        InvalidError: a file of DVC cannot be understood.
+    """
+    beside = find_pointer(pointer_path(root / place))
+    return beside or find_out(place, reader_of(root), lister_of(root))
+
+
+def find_out(place: str, read: Read, pointers: Callable[[str], list[str]]) -> Pointer | None:
+    """Return what DVC says lies at a path, where no pointer of that name lies beside it; None: nothing.
+
+    Args:
+        place: path below the project.
+        read: reads DVC's files, of the work tree or of a commit.
+        pointers: lists the `.dvc` files of a folder below the project.
+    """
+    for folder in PurePosixPath(place).parents:
+        prefix = "" if str(folder) == "." else f"{folder}/"
+        for name in (f"{prefix}{LOCK}", *pointers(str(folder))):
+            for found, pointer in _list_outs_of(name, read):
+                if found == place:
+                    return pointer
+    return None
+
+
+def list_outs(root: Path) -> dict[str, Pointer]:
+    """Return every path of which DVC's files in a project say what lies there."""
+    found: dict[str, Pointer] = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name not in _NOT_SEARCHED)
+        below = Path(folder).relative_to(root).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        for name in sorted(files):
+            if name == LOCK or (name.endswith(".dvc") and name != ".dvc"):
+                found.update(_list_outs_of(f"{prefix}{name}", reader_of(root)))
+    return found
+
+
+def reader_of(root: Path) -> Read:
+    """Return what reads DVC's files in the work tree."""
+
+    def read(path: str) -> bytes | None:
+        try:
+            return (root / path).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    return read
+
+
+def lister_of(root: Path) -> Callable[[str], list[str]]:
+    """Return what lists the `.dvc` files of a folder in the work tree."""
+
+    def list_pointers(folder: str) -> list[str]:
+        files = sorted((root / folder).glob("*.dvc"))
+        return [path.relative_to(root).as_posix() for path in files if path.is_file()]
+
+    return list_pointers
+
+
+def _list_outs_of(name: str, read: Read) -> Iterator[tuple[str, Pointer]]:
+    content = read(name)
+    if content is None:
+        return
+    folder = PurePosixPath(name).parent
+    document = _load(content, name)
+    if PurePosixPath(name).name != LOCK:
+        yield from _outs_of(document, folder / str(document.get("wdir", ".")))
+        return
+    pipeline = _load(read(str(folder / PIPELINE)) or b"{}", str(folder / PIPELINE))
+    for stage, locked in (document.get("stages") or {}).items():
+        defined = (pipeline.get("stages") or {}).get(stage.partition("@")[0]) or {}
+        place = defined.get("wdir") or (defined.get("do") or {}).get("wdir") or "."
+        yield from _outs_of(locked, folder / str(place))
+
+
+def _outs_of(document: dict[str, Any], folder: PurePosixPath) -> Iterator[tuple[str, Pointer]]:
+    for out in document.get("outs") or ():
+        # what DVC keeps nothing of has no md5
+        if isinstance(out, dict) and "md5" in out and "://" not in str(out.get("path", "")):
+            yield os.path.normpath(folder / str(out["path"])), pointer_of_out(out)
+
+
+def _load(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        document = load_yaml(content)
+    except ValueError as error:
+        raise InvalidError(f"{name} is no file of DVC: {error}", hint="correct it, or see 'dvc status'") from error
+    return document if isinstance(document, dict) else {}
