@@ -85,8 +85,11 @@ def test_unchanged_file_is_not_read_again(ws: Workspace, monkeypatch: pytest.Mon
 def test_file_touched_just_before_it_was_read_is_read_again(ws: Workspace) -> None:
     path = write_rows(ws)
     add(ws, path)
+    # now that the database is open, not much comes between writing and reading
+    path = write_rows(ws, CSV + CSV)
+    add(ws, path)
     status = path.stat()
-    path.write_text(CSV.replace("1", "7"))
+    path.write_text((CSV + CSV).replace("1", "7"))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
     with pytest.raises(ConflictError, match="is not the version"):

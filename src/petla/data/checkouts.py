@@ -17,6 +17,7 @@ from petla.data.git import list_pointers, read_file
 from petla.data.history import records
 from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import ignore_in_git
+from petla.data.history.tombstones import find_forgotten_in, list_forgotten, without_forgotten
 from petla.data.pointers import Pointer, decode_pointer, encode_pointer, pointer_path
 from petla.storage.database import reading
 from petla.storage.files import lock, write_atomic
@@ -69,6 +70,15 @@ def find_version(ws: Workspace, dataset: str, *, digest: str = "", number: int =
         if digest:
             return records.find_by_digest(connection, ws.name, dataset, digest)
         return records.find_by_number(connection, ws.name, dataset, number)
+
+
+def list_pointed(ws: Workspace, *, rev: str | None = None) -> list[str]:
+    """Return the datasets that have a pointer, in the work tree or in a Git revision; all, where none has."""
+    if rev is None:
+        pointed = [name for name, table in ws.project.data.items() if locate_pointer(ws.root, table.path)]
+    else:
+        pointed = [name for name, table in ws.project.data.items() if _find_pointer_in(ws.root, rev, table.path)]
+    return pointed or list(ws.project.data)
 
 
 def find_pointer_of(ws: Workspace, dataset: str, *, rev: str | None = None) -> Pointer:
@@ -134,14 +144,17 @@ def point(ws: Workspace, where: str, version: DatasetVersion) -> None:
 
 def pointer_content(where: str, version: DatasetVersion) -> bytes:
     """Return a pointer as it is for a version of the dataset at a path."""
-    return encode_pointer(
-        Pointer(
-            path=Path(where).name,
-            md5=version.md5,
-            size_bytes=version.size_bytes,
-            files=version.files,
-            digest=version.digest,
-        )
+    return encode_pointer(pointer_of(where, version))
+
+
+def pointer_of(where: str, version: DatasetVersion) -> Pointer:
+    """Return what the pointer beside a path says of a version."""
+    return Pointer(
+        path=Path(where).name,
+        md5=version.md5,
+        size_bytes=version.size_bytes,
+        files=version.files,
+        digest=version.digest,
     )
 
 
@@ -179,8 +192,12 @@ def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVers
     is_with_dvc = find_cached(ws.root)
     _refuse_loss([path / e.path for e in present if e.object not in kept and not is_with_dvc(e.md5)], table)
     manifest = read_manifest(ws.objects, wanted.digest)
+    left = without_forgotten(ws, manifest)
+    if not left.files:
+        raise NotFoundError(find_forgotten_in(ws, dataset, manifest)[0].describe(), hint="check out another version")
     by_path = {entry.path: entry for entry in present}
-    place(ws.objects, manifest, path, present=by_path, link=table.link, progress=progress)
+    place(ws.objects, left, path, present=by_path, link=table.link, progress=progress)
+    # what was forgotten is no change
     remember_placed(ws.state, dataset, path, manifest)
 
 
@@ -194,7 +211,10 @@ def _bring_part(ws: Workspace, table: DatasetTable, wanted: DatasetVersion, part
     """Put some files of a version into the work tree, and leave the others as they are."""
     path = ws.root / table.path
     is_with_dvc = find_cached(ws.root)
+    forgotten = list_forgotten(ws)
     for entry in select(read_manifest(ws.objects, wanted.digest), part):
+        if entry.object in forgotten:
+            raise NotFoundError(f"{entry.path}: {forgotten[entry.object].describe()}", hint="there is no way back")
         target = path / entry.path if entry.path else path
         if target.is_file():
             stored = digest_file(target)

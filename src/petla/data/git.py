@@ -26,6 +26,11 @@ _IDENTITY = {
 # where a repository is; who and which settings may come from the environment
 _OF_HOOKS = ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
+# files that say what lies at a path
+_OF_DVC = (".dvc", "dvc.lock")
+# Git's name for what is not there
+_NOTHING = "0" * 40
+
 
 class GitState(msgspec.Struct, frozen=True):
     """What is checked out."""
@@ -136,6 +141,39 @@ def list_pointers(root: Path, rev: str, folder: str) -> list[str]:
     return sorted(name for name in names if name.endswith(".dvc") and not name.endswith("/.dvc") and name != ".dvc")
 
 
+def list_kept_files(root: Path, *, since: str) -> list[tuple[str, bytes]] | None:
+    """Return DVC's files as they are on every branch and tag, at HEAD, and in every commit since a moment.
+
+    Args:
+        root: the project's folder; only what lies below it counts.
+        since: ISO 8601.
+
+    Returns:
+        Name and content, each content once; None: there is no repository.
+
+    Raises:
+        UnavailableError: Git refuses to read the repository.
+    """
+    if _is_nowhere(_run(root, ("rev-parse", "--show-toplevel"))):
+        return None
+    everything = ["--all", *(["HEAD"] if _find_commit(root, "HEAD") else [])]
+    names: dict[str, str] = {}
+    prefix = _git(root, "rev-parse", "--show-prefix")
+    for line in _git(root, "rev-list", "--objects", "--no-walk", *everything).splitlines():
+        blob, _, path = line.partition(" ")
+        if path.startswith(prefix) and path.endswith(_OF_DVC):
+            names[blob] = path
+    # both sides of every change: what a recent commit left behind was current until then
+    log = ("log", *everything, f"--since={since}", "-m", "--raw", "--no-renames", "--no-abbrev", "--format=", "-z")
+    words = iter(_git(root, *log, "--", *(f"*{ending}" for ending in _OF_DVC)).split("\0"))
+    for word in words:
+        if word.strip().startswith(":"):
+            path = next(words)
+            names |= dict.fromkeys(word.split()[2:4], path)
+    names.pop(_NOTHING, None)
+    return [(names[blob], content) for blob, content in _read_blobs(root, list(names))]
+
+
 def export_tree(root: Path, commit: str, target: Path) -> None:
     """Write a commit's files, as a checkout of the project's folder would, to a folder of their own.
 
@@ -159,6 +197,23 @@ def export_tree(root: Path, commit: str, target: Path) -> None:
             made.rename(target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _read_blobs(root: Path, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield each blob and its content; what a partial clone does not have, and what is no blob, is left out."""
+    question = ("cat-file", "--batch")
+    done = _run(root, question, "".join(f"{blob}\n" for blob in blobs).encode())
+    _read(done, root, question)
+    answer, place = done.stdout if done is not None else b"", 0
+    while place < len(answer):
+        end = answer.index(b"\n", place)
+        name, kind, *size = answer[place:end].decode().split()
+        place = end + 1
+        if size:
+            content = answer[place : place + int(size[0])]
+            place += len(content) + 1
+            if kind == "blob":
+                yield name, content
 
 
 def _same_or_conflict(root: Path, branch: str, tip: str, *, tree: str, parent: str) -> str:

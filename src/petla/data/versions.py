@@ -21,6 +21,7 @@ from petla.data.history.intake import register, stage, take_in
 from petla.data.history.profiling import load_profile
 from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import append_table, choose_name, place_in_project
+from petla.data.history.tombstones import without_forgotten
 from petla.data.pointers import pointer_path
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -183,7 +184,7 @@ def materialize(ws: Workspace, digest: str, target: Path) -> Path:
         CorruptError: one of them is damaged; the target stays as it was.
         UnavailableError: the target cannot be written; it stays as it was.
     """
-    place(ws.objects, read_manifest(ws.objects, digest), target)
+    place(ws.objects, without_forgotten(ws, read_manifest(ws.objects, digest)), target)
     return target
 
 

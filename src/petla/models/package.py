@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from petla.core.errors import CorruptError
+from petla.core.errors import CorruptError, NotFoundError
 from petla.core.project import AnswerTable
 from petla.data.profile.columns import ColumnProfile, Profile
 from petla.models.signature import Row, Signature
@@ -112,6 +112,15 @@ def read_file(objects: ObjectStore, package: Package, name: str) -> bytes:
         CorruptError: it was altered.
     """
     return objects.get_bytes(package.files[name])
+
+
+def list_objects(objects: ObjectStore, digest: str) -> list[str]:
+    """Return the objects that a package consists of, as far as it can be read."""
+    try:
+        package = msgspec.json.decode(_open(objects, digest).manifest, type=Package)
+    except (NotFoundError, CorruptError, msgspec.DecodeError):
+        return [digest]
+    return [digest, *package.files.values()]
 
 
 def read_seal(objects: ObjectStore, digest: str) -> str:

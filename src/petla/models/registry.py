@@ -1,7 +1,10 @@
 """The registry: numbered versions of a model, each with its birth certificate, its state and its verdict."""
 
+import msgspec
+
 from petla.core.errors import ConflictError, NotFoundError
 from petla.models import records
+from petla.models.package import list_objects
 from petla.models.states import State, require_move
 from petla.models.version import Certificate, ModelVersion
 from petla.pipeline.result import RunResult
@@ -12,14 +15,25 @@ from petla.storage.workspace import Workspace
 __all__ = [
     "Certificate",
     "ModelVersion",
+    "Needed",
     "find_champion",
     "find_version_of_run",
     "get_version",
+    "list_needed",
     "list_versions",
     "move",
     "register",
     "set_verdict",
 ]
+
+
+class Needed(msgspec.Struct, frozen=True):
+    """What model versions need of the store."""
+
+    # of packages
+    objects: tuple[str, ...]
+    # digests of dataset versions
+    data: frozenset[str]
 
 
 def register(ws: Workspace, run: RunResult, certificate: Certificate) -> ModelVersion:
@@ -86,6 +100,14 @@ def list_versions(ws: Workspace, model: str | None = None, limit: int = 50) -> l
     """Return versions: by model, the newest first."""
     with reading(ws.engine) as connection:
         return records.list_versions(connection, ws.name, model, limit)
+
+
+def list_needed(ws: Workspace) -> Needed:
+    """Return what model versions need so that each can be served, and made again unless it was rejected."""
+    versions = list_versions(ws, limit=1_000_000)
+    objects = [name for version in versions for name in list_objects(ws.objects, version.package)]
+    kept = [version.certificate for version in versions if version.state is not State.REJECTED]
+    return Needed(tuple(objects), frozenset(digest for certificate in kept for digest in certificate.data.values()))
 
 
 def move(change: Change, project: str, model: str, version: int, to: State) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +118,12 @@ def list_runs(ws: Workspace, model: str | None = None, limit: int = 50) -> list[
 
     with reading(ws.engine) as connection:
         return list_newest(connection, ws.name, model, limit)
+
+
+def list_keys_of(ws: Workspace, digests: Collection[str]) -> set[str]:
+    """Return the keys of the steps of all runs that used one of some dataset versions."""
+    runs = list_runs(ws, limit=1_000_000)
+    return {step.key for run in runs if set(run.data.values()) & set(digests) for step in run.steps}
 
 
 def get_run(ws: Workspace, run_id: int) -> Run:

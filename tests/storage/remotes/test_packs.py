@@ -11,7 +11,8 @@ from petla.core.project import RemoteTable
 from petla.storage.objects import ObjectStore
 from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.bucket import Bucket
-from petla.storage.remotes.packs import Mark, PackRemote, Tombstone
+from petla.storage.remotes.packs import Mark, PackRemote
+from petla.storage.remotes.tombstones import Graveyard, Tombstone
 from tests.contracts.object_stores import KEYS, Place
 from tests.contracts.processes import GATE, run_python, run_together
 
@@ -136,9 +137,10 @@ class TestPackRemote:
     def test_tombstones_are_seen_by_others(self, mine: Desk, yours: Desk) -> None:
         stone = Tombstone("0" * 64, "md5", "asked to", "2026-01-01T00:00:00Z", "ada")
 
-        mine.remote.bury(stone)
+        Graveyard(mine.bucket, "forgotten").bury(stone)
 
-        assert yours.remote.list_tombstones() == [stone]
+        assert list(Graveyard(yours.bucket, "forgotten").list_all()) == [stone]
+        assert not list(Graveyard(yours.bucket, "forgotten").list_all(known={stone.digest}))
 
     def test_sweep_and_push_do_not_meet(self, mine: Desk, yours: Desk) -> None:
         digest = mine.objects.put_bytes(b"x")

@@ -2,8 +2,9 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, TypeVar
 
@@ -59,17 +60,25 @@ class DvcStore:
     def __init__(self, bucket: Bucket) -> None:
         self.bucket = bucket
 
-    def push(self, objects: ObjectStore, digest: str, progress: Progress = SILENT) -> Traffic:
+    def push(
+        self, objects: ObjectStore, digest: str, forgotten: Container[str] = (), progress: Progress = SILENT
+    ) -> Traffic:
         """Bring a version there, the listing of a folder last.
 
         The manifest goes with it, apart from DVC's objects: it knows of modes and of empty folders.
+
+        Args:
+            objects: the store.
+            digest: of the version.
+            forgotten: objects of it that are no more.
+            progress: is told of the bytes.
 
         Raises:
             CorruptError, NotFoundError: a file of the version is damaged or not in the store.
             ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
         """
         manifest = read_manifest(objects, digest)
-        by_md5 = {entry.md5: entry for entry in manifest.files}
+        by_md5 = {entry.md5: entry for entry in manifest.files if entry.object not in forgotten}
         missing = self._find_missing(by_md5)
         progress.begin(f"pushing to {self.bucket.name}", sum(by_md5[md5].size for md5 in missing))
 
@@ -78,7 +87,7 @@ class DvcStore:
             self._send(objects, entry, progress)
             return entry.size
 
-        n_bytes = sum(_in_parallel(send, missing))
+        n_bytes = sum(in_parallel(send, missing))
         self.bucket.create(manifest_key(digest), objects.get_bytes(digest))
         if manifest.kind == "folder":
             listing = encode_listing({entry.path: entry.md5 for entry in manifest.files})
@@ -86,7 +95,13 @@ class DvcStore:
         return Traffic(n_bytes, len(missing), len(missing))
 
     def pull(
-        self, objects: ObjectStore, pointer: Pointer, *, path: str | None = None, progress: Progress = SILENT
+        self,
+        objects: ObjectStore,
+        pointer: Pointer,
+        *,
+        path: str | None = None,
+        forgotten: Container[str] = (),
+        progress: Progress = SILENT,
     ) -> tuple[str, int]:
         """Bring what a pointer names into the store; return the digest of its manifest, and the bytes that came.
 
@@ -94,6 +109,7 @@ class DvcStore:
             objects: the store.
             pointer: names the file or the listing.
             path: of a folder that Pętla pushed, only this file or what is below this folder; of others all.
+            forgotten: objects of it that are no more.
             progress: is told of the bytes.
 
         Raises:
@@ -105,7 +121,8 @@ class DvcStore:
         if manifest is None:
             wanted = self._list_wanted(pointer)
         else:
-            wanted = [Wanted(each.path, each.md5, is_unix_md5=False) for each in select(manifest, path)]
+            files = [each for each in select(manifest, path) if each.object not in forgotten]
+            wanted = [Wanted(each.path, each.md5, is_unix_md5=False) for each in files]
         progress.begin(f"pulling from {self.bucket.name}", pointer.size_bytes)
         entries = self._fetch_all(objects, wanted, progress)
         n_bytes = sum(entry.size for entry in entries)
@@ -123,7 +140,7 @@ class DvcStore:
     def _fetch_all(self, objects: ObjectStore, wanted: list[Wanted], progress: Progress) -> list[FileEntry]:
         entries = []
         with tempfile.TemporaryDirectory(prefix="petla-") as folder, objects.writing() as writer:
-            fetched = _in_parallel(lambda each: (each, self._fetch(each, Path(folder))), wanted)
+            fetched = in_parallel(lambda each: (each, self._fetch(each, Path(folder))), wanted)
             for each, content in fetched:
                 stored = _keep(writer, content)
                 if not each.is_unix_md5 and stored.md5 != each.md5:
@@ -148,7 +165,7 @@ class DvcStore:
         if len(by_md5) > _MANY:
             known = {item.key for item in self.bucket.list("files/md5")}
             return [md5 for md5 in by_md5 if key_of(md5) not in known]
-        found = _in_parallel(lambda md5: (md5, self.bucket.exists(key_of(md5))), by_md5)
+        found = in_parallel(lambda md5: (md5, self.bucket.exists(key_of(md5))), by_md5)
         return [md5 for md5, is_there in found if not is_there]
 
     def _send(self, objects: ObjectStore, entry: FileEntry, progress: Progress) -> None:
@@ -240,11 +257,8 @@ def _refuse_odd_path(path: str, pointer: Pointer) -> None:
         raise CorruptError(f"the listing {pointer.md5} holds a path outside the folder: {path!r}", hint="do not use it")
 
 
-def _in_parallel(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def in_parallel(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
     """Yield results in order, with a bounded number of items under way."""
-    from collections import deque
-    from concurrent.futures import Future
-
     waiting: deque[Future[R]] = deque()
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="dvc") as pool:
         try:

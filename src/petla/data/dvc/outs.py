@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from petla.core.errors import InvalidError
-from petla.data.pointers import Pointer, find_pointer, load_yaml, pointer_of_out, pointer_path
+from petla.data.pointers import Pointer, decode_pointer, find_pointer, load_yaml, pointer_of_out, pointer_path
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
 _NOT_SEARCHED = frozenset({".git", ".dvc", ".petla", ".venv", "node_modules"})
@@ -75,6 +75,20 @@ def lister_of(root: Path) -> Callable[[str], list[str]]:
         return [path.relative_to(root).as_posix() for path in files if path.is_file()]
 
     return list_pointers
+
+
+def read_pointers(content: bytes, name: str) -> list[Pointer]:
+    """Return what a `.dvc` file or a `dvc.lock` points to, wherever that lies.
+
+    Raises:
+        InvalidError: it cannot be understood.
+    """
+    if name != LOCK:
+        beside = decode_pointer(content, Path(name))
+        rest = _outs_of(_load(content, name), PurePosixPath())
+        return [beside, *(pointer for _, pointer in rest if pointer.md5 != beside.md5)]
+    stages = (_load(content, name).get("stages") or {}).values()
+    return [pointer for locked in stages for _, pointer in _outs_of(locked, PurePosixPath())]
 
 
 def _list_outs_of(name: str, read: Read) -> Iterator[tuple[str, Pointer]]:

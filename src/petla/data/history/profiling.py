@@ -13,6 +13,7 @@ from petla.data.content.working_copy import Stamps, list_stamps
 from petla.data.current import find_stamps, inspect
 from petla.data.history import records
 from petla.data.history.records import DatasetVersion
+from petla.data.history.tombstones import without_forgotten
 from petla.data.profile.columns import Profile
 from petla.data.reading.names import is_image_name, is_table_name
 from petla.storage.files import reported
@@ -83,7 +84,8 @@ def _profile_version(ws: Workspace, version: DatasetVersion, progress: Progress)
         folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
     with folder as name:
         target = Path(name) / Path(table.path).name
-        place(ws.objects, read_manifest(ws.objects, version.digest), target, progress=progress)
+        left = without_forgotten(ws, read_manifest(ws.objects, version.digest))
+        place(ws.objects, left, target, progress=progress)
         return profile_content(target, list_stamps(target), progress)
 
 

@@ -1,11 +1,13 @@
-"""The rows of dataset versions."""
+"""The rows of dataset versions, and of what was removed from them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, insert, select, update
 
 from petla.storage.tables import dataset_versions as table
+from petla.storage.tables import forgotten
 
 
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,32 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     created_at: str
     created_by: str
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """A file that was removed from all history of a dataset."""
+
+    dataset: str
+    # in the dataset; empty where the dataset is one file; both are empty where somebody else had it removed
+    path: str
+    # of the object whose bytes were removed everywhere
+    object: str
+    # DVC's name for the same bytes
+    md5: str
+    reason: str
+    at: str
+    by: str
+
+    def describe(self) -> str:
+        """Say what it was and who had it removed.
+
+        Example:
+            >>> Forgotten(dataset="faces", path="a.png", object="", md5="", reason="asked", at="2026-03-01", by="ann")
+            ... .describe()
+            'faces: a.png was forgotten on 2026-03-01 by ann: asked'
+        """
+        what = f"{self.dataset}: {self.path}" if self.path else self.dataset
+        return f"{what} was forgotten on {self.at[:10]} by {self.by}: {self.reason}"
 
 
 def find_by_digest(connection: Connection, project: str, dataset: str, digest: str) -> DatasetVersion | None:
@@ -55,15 +83,41 @@ def list_newest(connection: Connection, project: str, dataset: str, limit: int) 
     return [_value_of(row) for row in connection.execute(statement)]
 
 
+def list_every(connection: Connection, project: str) -> list[DatasetVersion]:
+    """Return every version of every dataset, by dataset and number."""
+    statement = select(table).where(table.c.project == project).order_by(table.c.dataset, table.c.version)
+    return [_value_of(row) for row in connection.execute(statement)]
+
+
 def insert_version(connection: Connection, project: str, version: DatasetVersion) -> None:
     """Store a version."""
     connection.execute(insert(table).values(msgspec.structs.asdict(version) | {"project": project}))
+
+
+def clear_profile(connection: Connection, project: str, version: DatasetVersion) -> None:
+    """Note that a version's profile is gone; it is made again when it is asked for."""
+    mine = (table.c.project == project) & (table.c.dataset == version.dataset) & (table.c.version == version.version)
+    connection.execute(update(table).where(mine).values(profile=None))
 
 
 def set_profile(connection: Connection, project: str, version: DatasetVersion, profile: str, rows: int) -> bool:
     """Note the profile of a version that was added without one; False: there is no such version any more."""
     mine = (table.c.project == project) & (table.c.dataset == version.dataset) & (table.c.version == version.version)
     return connection.execute(update(table).where(mine).values(profile=profile, rows=rows)).rowcount == 1
+
+
+def list_forgotten(connection: Connection, project: str) -> list[Forgotten]:
+    """Return all tombstones."""
+    rows = connection.execute(select(forgotten).where(forgotten.c.project == project))
+    return [Forgotten(**{name: getattr(row, name) for name in Forgotten.__struct_fields__}) for row in rows]
+
+
+def insert_forgotten(connection: Connection, project: str, items: Iterable[Forgotten]) -> None:
+    """Store tombstones; those that are there stay as they are."""
+    known = {(item.object, item.dataset, item.path) for item in list_forgotten(connection, project)}
+    fresh = [item for item in items if (item.object, item.dataset, item.path) not in known]
+    if fresh:
+        connection.execute(insert(forgotten), [msgspec.structs.asdict(item) | {"project": project} for item in fresh])
 
 
 def _version_of(row: Row[Any] | None) -> DatasetVersion | None:

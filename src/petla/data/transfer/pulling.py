@@ -15,8 +15,10 @@ from petla.data.dvc.exchange import DvcStore
 from petla.data.dvc.settings import read_settings
 from petla.data.history.intake import adopt
 from petla.data.history.records import DatasetVersion
+from petla.data.history.tombstones import list_forgotten
 from petla.data.pointers import Pointer
 from petla.data.transfer.remotes import choose_remote, open_packs
+from petla.data.transfer.tombstones import graveyard_of, take_over
 from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.packs import Mark, PackRemote
 from petla.storage.workspace import Workspace
@@ -79,7 +81,7 @@ def pull(
         pointer = find_pointer_of(ws, dataset, rev=rev)
         version, n_bytes = _find_whole(ws, dataset, pointer, path), 0
         if version is None:
-            version, n_bytes, asked = _fetch(ws, dataset, pointer, remote, path, progress)
+            version, n_bytes, asked = fetch(ws, dataset, pointer, remote, path, progress)
         checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
         pulled.append(Pulled(dataset=dataset, version=version.version, digest=version.digest, bytes=n_bytes))
     return PullReport(remote=asked, versions=tuple(pulled))
@@ -90,25 +92,43 @@ def _find_whole(ws: Workspace, dataset: str, pointer: Pointer, path: str | None)
     version = find_version_of(ws, dataset, pointer)
     if version is None or version.digest not in ws.objects or ws.objects.find_missing([version.digest]):
         return None
-    wanted = [entry.object for entry in select(read_manifest(ws.objects, version.digest), path)]
+    forgotten = list_forgotten(ws)
+    files = select(read_manifest(ws.objects, version.digest), path)
+    wanted = [entry.object for entry in files if entry.object not in forgotten]
     return None if ws.objects.find_missing(wanted) else version
 
 
-def _fetch(
-    ws: Workspace, dataset: str, pointer: Pointer, remote: str | None, path: str | None, progress: Progress
+def fetch(
+    ws: Workspace,
+    dataset: str,
+    pointer: Pointer,
+    remote: str | None = None,
+    path: str | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[DatasetVersion, int, str]:
+    """Bring what a pointer names into the store; return the version, the bytes that came, and from where.
+
+    Raises:
+        NotFoundError: there is no such remote, or it does not have it.
+        CorruptError: what came is damaged.
+        ForbiddenError, UnavailableError: the remote does not answer; what came is kept.
+    """
     cached = _fetch_from_cache(ws, dataset, pointer, progress) if remote is None else None
     if cached is not None:
         return cached
     name, table = choose_remote(ws, remote)
+    bucket = open_bucket(name, table, ws.root)
+    take_over(ws, graveyard_of(bucket, table))
     if table.layout == "dvc":
-        store = DvcStore(open_bucket(name, table, ws.root))
+        store = DvcStore(bucket)
         return _fetch_from_dvc(ws, dataset, pointer, store, path, progress)
     packs = open_packs(ws, name, table)
     try:
         mark = _find_mark(packs, dataset, pointer)
         first = packs.pull(ws.objects, [mark.digest], progress)
-        wanted = [entry.object for entry in select(read_manifest(ws.objects, mark.digest), path)]
+        forgotten = list_forgotten(ws)
+        files = select(read_manifest(ws.objects, mark.digest), path)
+        wanted = [entry.object for entry in files if entry.object not in forgotten]
         profile = mark.document.get("profile")
         then = packs.pull(ws.objects, [*wanted, *([profile] if profile else [])], progress)
     finally:
@@ -133,7 +153,7 @@ def _fetch_from_cache(
 def _fetch_from_dvc(
     ws: Workspace, dataset: str, pointer: Pointer, store: DvcStore, path: str | None, progress: Progress
 ) -> tuple[DatasetVersion, int, str]:
-    digest, n_bytes = store.pull(ws.objects, pointer, path=path, progress=progress)
+    digest, n_bytes = store.pull(ws.objects, pointer, path=path, forgotten=list_forgotten(ws), progress=progress)
     manifest = read_manifest(ws.objects, digest)
     version = DatasetVersion(
         dataset=dataset,

@@ -13,7 +13,9 @@ from petla.data.checkouts import get_pointed
 from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.dvc.exchange import DvcStore
 from petla.data.history.records import DatasetVersion
+from petla.data.history.tombstones import list_forgotten, without_forgotten
 from petla.data.transfer.remotes import choose_remote, open_packs
+from petla.data.transfer.tombstones import graveyard_of, take_over
 from petla.data.versions import list_versions
 from petla.storage.files import write_atomic
 from petla.storage.remotes.addresses import open_bucket
@@ -88,14 +90,28 @@ def list_objects(version: DatasetVersion, manifest: Manifest) -> list[str]:
 
 def mark_of(ws: Workspace, version: DatasetVersion) -> Mark:
     """Return what a remote keeps of a version."""
-    document = msgspec.to_builtins(version) | {"path": ws.project.data[version.dataset].path}
+    about = {"path": ws.project.data[version.dataset].path, "project": ws.name}
+    document = msgspec.to_builtins(version) | about
     return Mark(version.digest, version.md5, version.dataset, document)
+
+
+def is_whole(ws: Workspace, version: DatasetVersion) -> bool:
+    """Whether all that is left of a version is here."""
+    if version.digest not in ws.objects:
+        return False
+    manifest = without_forgotten(ws, read_manifest(ws.objects, version.digest))
+    return not ws.objects.find_missing(entry.object for entry in manifest.files)
 
 
 def note_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
     """Note on this machine that a version is on a remote, so that a Git hook need not ask it."""
     with contextlib.suppress(UnavailableError):
         write_atomic(_pushed_path(ws, remote, version.digest), b"")
+
+
+def unnote_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
+    """Note that a version is not on a remote any more."""
+    _pushed_path(ws, remote, version.digest).unlink(missing_ok=True)
 
 
 def is_pushed(ws: Workspace, version: DatasetVersion) -> bool:
@@ -113,14 +129,16 @@ def _open_pusher(
     ws: Workspace, name: str, table: RemoteTable, progress: Progress
 ) -> Iterator[Callable[[DatasetVersion], Traffic]]:
     """Yield what brings one version to a remote, in its layout."""
+    bucket = open_bucket(name, table, ws.root)
+    take_over(ws, graveyard_of(bucket, table))
     if table.layout == "dvc":
-        store = DvcStore(open_bucket(name, table, ws.root))
-        yield lambda version: store.push(ws.objects, version.digest, progress)
+        store = DvcStore(bucket)
+        yield lambda version: store.push(ws.objects, version.digest, list_forgotten(ws), progress)
         return
     packs = open_packs(ws, name, table)
 
     def send(version: DatasetVersion) -> Traffic:
-        manifest = read_manifest(ws.objects, version.digest)
+        manifest = without_forgotten(ws, read_manifest(ws.objects, version.digest))
         return packs.push(ws.objects, list_objects(version, manifest), mark_of(ws, version), progress)
 
     try:
@@ -134,4 +152,4 @@ def _list_wanted(ws: Workspace, dataset: str, *, all_versions: bool) -> list[Dat
     if not all_versions:
         return [pointed]
     others = [version for version in list_versions(ws, dataset, limit=1_000_000) if version != pointed]
-    return [*(version for version in others if version.digest in ws.objects), pointed]
+    return [*(version for version in others if is_whole(ws, version)), pointed]

@@ -35,6 +35,11 @@ def list_remotes(ws: Workspace) -> list[RemoteStatus]:
     ]
 
 
+def list_tables(ws: Workspace) -> dict[str, RemoteTable]:
+    """Return the tables of the project's remotes by name, with those that DVC knows of."""
+    return dict(sorted(_collect(ws)[0].items()))
+
+
 def choose_remote(ws: Workspace, name: str | None = None) -> tuple[str, RemoteTable]:
     """Return the remote with a name, else the default one.
 

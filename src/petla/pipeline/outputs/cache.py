@@ -50,6 +50,12 @@ def find_record(state: Path, key: str) -> StepRecord | None:
     return record if record.key == key else None
 
 
+def list_records(state: Path) -> list[StepRecord]:
+    """Return all that is remembered; damaged records are left out."""
+    keys = sorted(path.stem for path in _path(state, "").parent.glob("*.json"))
+    return [record for key in keys if (record := find_record(state, key)) is not None]
+
+
 def keep_output(ws: Workspace, key: str, step: str, encoded: Encoded, seconds: float) -> StepRecord:
     """Keep what a step returned.
 

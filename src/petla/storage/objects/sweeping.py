@@ -17,7 +17,7 @@ from petla.storage.objects.reading import Reader, walk
 from petla.storage.objects.writing import Mover
 
 # a pack that has lost less than this share is left as it is
-_WORTH = 0.25
+_WORTH = 0.1
 # packs smaller than this are put together, once there are several
 _SMALL_BYTES = PACK_BYTES // 4
 _SMALL_PACKS = 8
@@ -62,10 +62,15 @@ def sweep(index: Index, reader: Reader, keep: Iterable[bytes], min_age_s: float,
 
 
 def remove(index: Index, reader: Reader, digests: Iterable[bytes], keep: Iterable[bytes]) -> int:
-    """Write every pack again that holds what only these objects need; return the bytes that went."""
+    """Write every pack again that holds what only these objects need; return the bytes that went.
+
+    What any other list names stays, and what `keep` names: an object of one chunk looks like a part of a larger one.
+    """
     gone = {place.entry.digest for place in _walk_what_is_there(index, reader, digests)}
-    gone -= {place.entry.digest for place in _walk_what_is_there(index, reader, keep)}
-    live = {place.entry.digest for place in index.list_all()} - gone
+    known = list(index.list_all())
+    others = [place.entry.digest for place in known if place.entry.is_list and place.entry.digest not in gone]
+    gone -= {place.entry.digest for place in _walk_what_is_there(index, reader, [*keep, *others])}
+    live = {place.entry.digest for place in known} - gone
     parts = [part for part in _divide(index, live) if part.dead or part.size > part.live_bytes]
     _give_up(index, reader, parts, SILENT)
     return sum(place.entry.stored for part in parts for place in part.dead if place.entry.digest in gone)

@@ -5,7 +5,7 @@ On the remote::
     packs/ID.pack           entries, each a header and a payload, as in the packs of a project
     packs/ID.index          the headers alone; written after the pack, so what has none is still arriving
     versions/DIGEST.json    a version that is whole here; written last
-    forgotten/DIGEST.json   an object that was removed from all history and must not come back
+    forgotten/DIGEST.json   a tombstone: an object that was removed from all history and must not come back
     pushes/ID.json          a push at work
     sweep.lock              a sweep at work
 
@@ -35,7 +35,7 @@ from petla.storage.remotes.pulling import pull
 from petla.storage.remotes.pushing import push
 from petla.storage.remotes.traffic import Traffic
 
-VERSIONS, FORGOTTEN, PUSHES, SWEEP = "versions", "forgotten", "pushes", "sweep.lock"
+VERSIONS, PUSHES, SWEEP = "versions", "pushes", "sweep.lock"
 # a push or a sweep that said nothing for so long is dead
 _DEAD_AFTER = timedelta(hours=24)
 _next_id = uuid7_source()
@@ -51,16 +51,6 @@ class Mark(msgspec.Struct, frozen=True):
     dataset: str
     # what else is known of it, as whoever pushed it wrote it
     document: dict[str, Any]
-
-
-class Tombstone(msgspec.Struct, frozen=True):
-    """An object that was removed from all history."""
-
-    digest: str
-    md5: str
-    reason: str
-    at: str
-    by: str
 
 
 class PackRemote:
@@ -91,7 +81,7 @@ class PackRemote:
         with self._pushing():
             self._catalog.refresh()
             traffic = push(self.bucket, self._catalog, objects, digests, progress)
-            self.bucket.put(f"{VERSIONS}/{mark.digest}.json", msgspec.json.encode(mark))
+            self.put_mark(mark)
         self._remember(mark.digest)
         return traffic
 
@@ -127,14 +117,18 @@ class PackRemote:
         """Whether this project pushed or pulled a version, without asking the remote."""
         return (self._cache / "pushed" / digest).is_file()
 
-    def list_tombstones(self) -> list[Tombstone]:
-        """Return what was removed from all history."""
-        items = self.bucket.list(FORGOTTEN)
-        return [msgspec.json.decode(self.bucket.get(item.key), type=Tombstone) for item in items]
+    def put_mark(self, mark: Mark) -> None:
+        """Say that a version is whole there."""
+        self.bucket.put(f"{VERSIONS}/{mark.digest}.json", msgspec.json.encode(mark))
 
-    def bury(self, tombstone: Tombstone) -> None:
-        """Say that an object must not come back."""
-        self.bucket.put(f"{FORGOTTEN}/{tombstone.digest}.json", msgspec.json.encode(tombstone))
+    def read_catalog(self) -> Catalog:
+        """Return what the remote holds at this moment; it may change while it is used.
+
+        Raises:
+            ForbiddenError, UnavailableError: the remote does not answer.
+        """
+        self._catalog.refresh()
+        return self._catalog
 
     @contextlib.contextmanager
     def sweeping(self) -> Iterator[Catalog]:

@@ -22,8 +22,8 @@ _GAP_BYTES = 256 << 10
 _SPAN_BYTES = 16 << 20
 
 
-class _Came(NamedTuple):
-    """What one request brought."""
+class Came(NamedTuple):
+    """What one request brought, verified."""
 
     n_bytes: int
     entries: list[tuple[Entry, bytes]]
@@ -46,7 +46,7 @@ def pull(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
             fresh = [digest for digest in dict.fromkeys(frontier) if digest not in known]
             known.update(fresh)
             frontier, missing = _descend(objects, fresh)
-            spans = list(_plan(_locate(bucket, catalog, missing)))
+            spans = list(plan_spans(_locate(bucket, catalog, missing)))
             progress.begin(f"pulling from {bucket.name}", sum(_length(span) for span in spans))
             for came in _fetch_all(pool, bucket, spans, progress):
                 n_bytes, n_entries, n_requests = n_bytes + came.n_bytes, n_entries + len(came.entries), n_requests + 1
@@ -80,8 +80,8 @@ def _locate(bucket: Bucket, catalog: Catalog, digests: Sequence[bytes]) -> list[
     return list(places.values())
 
 
-def _plan(places: Sequence[Place]) -> Iterator[list[Place]]:
-    """Put together what lies near in one pack."""
+def plan_spans(places: Iterable[Place]) -> Iterator[list[Place]]:
+    """Put together what lies near in one pack, to be fetched by one request each."""
     by_pack: dict[str, list[Place]] = defaultdict(list)
     for place in places:
         by_pack[place.pack].append(place)
@@ -97,11 +97,11 @@ def _plan(places: Sequence[Place]) -> Iterator[list[Place]]:
 
 def _fetch_all(
     pool: ThreadPoolExecutor, bucket: Bucket, spans: Sequence[list[Place]], progress: Progress
-) -> Iterator[_Came]:
-    waiting: deque[Future[_Came]] = deque()
+) -> Iterator[Came]:
+    waiting: deque[Future[Came]] = deque()
     try:
         for span in spans:
-            waiting.append(pool.submit(_fetch, bucket, span))
+            waiting.append(pool.submit(fetch_span, bucket, span))
             if len(waiting) >= _AT_ONCE:
                 came = waiting.popleft().result()
                 progress.advance(came.n_bytes)
@@ -115,7 +115,13 @@ def _fetch_all(
             future.cancel()
 
 
-def _fetch(bucket: Bucket, span: list[Place]) -> _Came:
+def fetch_span(bucket: Bucket, span: list[Place]) -> Came:
+    """Fetch entries that lie near each other in one pack.
+
+    Raises:
+        NotFoundError: the pack is gone.
+        CorruptError: an entry is not what its name says.
+    """
     start = span[0].offset
     key = f"{PACKS}/{span[0].pack}{PACK}"
     content = bucket.get_range(key, start, _length(span)) if _length(span) else b""
@@ -130,7 +136,7 @@ def _fetch(bucket: Bucket, span: list[Place]) -> _Came:
                 hint="petla data verify --remote names all that is damaged; push again from where the data are",
             ) from error
         entries.append((place.entry, payload))
-    return _Came(len(content), entries)
+    return Came(len(content), entries)
 
 
 def _keep(writer: Writer, entries: Sequence[tuple[Entry, bytes]], lists: list[tuple[Entry, bytes]]) -> list[bytes]:

@@ -59,16 +59,27 @@ def _group(places: Iterable[Place]) -> Iterator[list[Place]]:
 
 
 def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Place], progress: Progress) -> int:
-    """Send one pack, then its list; return the bytes."""
+    pairs = objects.read_payloads(group)
+    packed = (_pack(entry, payload) if bucket.is_network else (entry, payload) for entry, payload in pairs)
+    n_bytes = send_pack(bucket, catalog, packed)
+    progress.advance(sum(place.entry.stored for place in group))
+    return n_bytes
+
+
+def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, bytes]]) -> int:
+    """Send one pack, then its list; return the bytes.
+
+    Raises:
+        ForbiddenError, UnavailableError: the remote does not answer.
+    """
     parts: list[bytes] = []
     headers: list[bytes] = []
     entries: list[Entry] = []
-    for entry, payload in objects.read_payloads(group):
-        sent, content = _pack(entry, payload) if bucket.is_network else (entry, payload)
-        header = encode_header(sent)
-        parts += (header, content)
+    for entry, payload in pairs:
+        header = encode_header(entry)
+        parts += (header, payload)
         headers.append(header)
-        entries.append(sent)
+        entries.append(entry)
     name = _next_id().replace("-", "")
     content = b"".join(parts)
     parts.clear()
@@ -76,7 +87,6 @@ def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Pl
         raise ConflictError(f"remote {bucket.name} has a pack {name} already", hint="push again")
     bucket.put(f"{PACKS}/{name}{LIST}", encode_pack_list(headers))
     catalog.add(name, entries)
-    progress.advance(sum(place.entry.stored for place in group))
     return len(content)
 
 

@@ -2,7 +2,7 @@
 
 import typer
 
-from petla.cli.commands.data import transfer, versions
+from petla.cli.commands.data import transfer, upkeep, versions
 
 
 def register(app: typer.Typer) -> None:
@@ -10,4 +10,5 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Dataset versions: add, look, go back, compare, push, pull.", no_args_is_help=True)
     versions.register(group)
     transfer.register(group)
+    upkeep.register(group)
     app.add_typer(group, name="data")

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from petla.cli.output import AsJson, print_json, print_table, say, show_bytes
+from petla.cli.output import AsJson, note, print_json, print_table, say, show_bytes
 from petla.cli.parts import workspace_of
 from petla.cli.progress import byte_progress
 
@@ -31,10 +31,11 @@ def push(
     as_json: AsJson = False,
 ) -> None:
     """Bring the versions that the pointers name to a remote; only what it lacks travels."""
+    from petla.data.checkouts import list_pointed
     from petla.data.transfer.pushing import push as push_versions
 
     workspace = workspace_of(context)
-    names = [workspace.get_dataset(name)[0] for name in datasets or workspace.project.data]
+    names = [workspace.get_dataset(name)[0] for name in datasets or list_pointed(workspace)]
     with byte_progress() as progress:
         report = push_versions(workspace, names, remote=remote, all_versions=all_versions, progress=progress)
     if as_json:
@@ -56,10 +57,13 @@ def pull(
     as_json: AsJson = False,
 ) -> None:
     """Bring what the pointers name into the work tree, from a remote where it is not here yet."""
+    from petla.data.checkouts import list_pointed
+    from petla.data.history.tombstones import tell_forgotten
     from petla.data.transfer.pulling import pull as pull_versions
+    from petla.data.versions import get_version
 
     workspace = workspace_of(context)
-    named = datasets or ([workspace.get_dataset(None)[0]] if path else list(workspace.project.data))
+    named = datasets or ([workspace.get_dataset(None)[0]] if path else list_pointed(workspace, rev=rev))
     names = [workspace.get_dataset(name)[0] for name in named]
     with byte_progress() as progress:
         report = pull_versions(workspace, names, remote=remote, rev=rev, path=path, progress=progress)
@@ -69,6 +73,8 @@ def pull(
     for each in report.versions:
         came = f"{show_bytes(each.bytes)} from {report.remote}" if each.bytes else "all of it was here"
         say(f"{each.dataset} is now version {each.version}: {came}")
+        for line in tell_forgotten(workspace, get_version(workspace, each.dataset, digest=each.digest)):
+            note(line)
     if not report.versions:
         say("no dataset yet; next: petla data add FILE")
 

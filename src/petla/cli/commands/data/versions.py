@@ -94,6 +94,7 @@ def checkout(
     """Bring the working copy to the version of the pointer, or to another one."""
     from petla.data.checkouts import checkout as check_out
     from petla.data.checkouts import get_pointed
+    from petla.data.history.tombstones import tell_forgotten
 
     workspace = workspace_of(context)
     name, _ = workspace.get_dataset(dataset)
@@ -104,6 +105,8 @@ def checkout(
         print_json(found)
         return
     say(f"{name} is now version {found.version} ({count(found.files, 'file')}, {show_bytes(found.size_bytes)})")
+    for line in tell_forgotten(workspace, found):
+        note(line)
 
 
 def log(

@@ -1,0 +1,109 @@
+"""Erasing bytes from this machine: from the store, from DVC's cache, and from the work tree."""
+
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from petla.core.errors import CorruptError, NotFoundError
+from petla.data.content.linking import list_shared, shared_object
+from petla.data.content.manifest import FileEntry, Manifest, read_manifest
+from petla.data.current import inspect, remember_placed
+from petla.data.dvc.identity import former_key_of, key_of
+from petla.data.dvc.settings import read_settings
+from petla.data.history import records
+from petla.data.history.records import DatasetVersion
+from petla.data.history.tombstones import list_forgotten
+from petla.storage.database import reading
+from petla.storage.files import reported
+from petla.storage.objects.intake import digest_file
+from petla.storage.workspace import Workspace
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A version and what it consists of."""
+
+    version: DatasetVersion
+    manifest: Manifest
+
+
+def list_known_versions(ws: Workspace) -> list[Known]:
+    """Return all versions whose manifest is here."""
+    with reading(ws.engine) as connection:
+        versions = records.list_every(connection, ws.name)
+    known = []
+    for version in versions:
+        with contextlib.suppress(NotFoundError, CorruptError):
+            known.append(Known(version, read_manifest(ws.objects, version.digest)))
+    return known
+
+
+def erase_here(ws: Workspace, md5s: Mapping[str, str], derived: Collection[str] = ()) -> int:
+    """Remove objects from this machine, for good; return how many bytes of the store that were.
+
+    Profiles of the versions that held them go as well, and are made again without them when they are asked for.
+
+    Args:
+        ws: the project.
+        md5s: object -> DVC's name for the same bytes.
+        derived: objects that were made from them.
+
+    Raises:
+        BusyError: somebody writes into the store.
+        UnavailableError: the disk is full, or a file may not be removed; doing it again completes it.
+    """
+    everything = list_known_versions(ws)
+    held = [known for known in everything if any(entry.object in md5s for entry in known.manifest.files)]
+    for path in _list_in_caches(ws, md5s):
+        with reported(path):
+            path.unlink(missing_ok=True)
+    for dataset in {known.version.dataset for known in held} & ws.project.data.keys():
+        _erase_working_copy(ws, dataset, [known for known in held if known.version.dataset == dataset], md5s)
+    profiles = {known.version.profile for known in held if known.version.profile}
+    gone = {*md5s, *profiles, *derived}
+    n_bytes = ws.objects.remove(gone, keep=_list_needed(everything, list_forgotten(ws)) - gone)
+    _clear_profiles(ws, [known.version for known in held if known.version.profile])
+    return n_bytes
+
+
+def _list_needed(everything: Collection[Known], forgotten: Collection[str]) -> set[str]:
+    files = {entry.object for known in everything for entry in known.manifest.files}
+    profiles = {known.version.profile for known in everything if known.version.profile}
+    return (files | profiles | {known.version.digest for known in everything}) - set(forgotten)
+
+
+def _clear_profiles(ws: Workspace, versions: list[DatasetVersion]) -> None:
+    if not versions:
+        return
+    names = [f"{version.dataset}:{version.version}" for version in versions]
+    with ws.ledger.change(actor=ws.actor, action="dataset.profile_erased", subject=", ".join(names)) as change:
+        for version in versions:
+            records.clear_profile(change.connection, ws.name, version)
+
+
+def _list_in_caches(ws: Workspace, md5s: Mapping[str, str]) -> Iterator[Path]:
+    yield from (path for path in list_shared(ws.objects) if shared_object(path) in md5s)
+    settings = read_settings(ws.root)
+    if settings is not None:
+        for md5 in md5s.values():
+            yield from (settings.cache / key for key in (key_of(md5), former_key_of(md5)))
+
+
+def _erase_working_copy(ws: Workspace, dataset: str, held: list[Known], md5s: Mapping[str, str]) -> None:
+    """Remove the files from the work tree; what is missing there afterwards is no change."""
+    table = ws.project.data[dataset]
+    path = ws.root / table.path
+    standing = inspect(ws.root, ws.state, table, dataset)
+    names = {_place_of(path, entry) for known in held for entry in known.manifest.files if entry.object in md5s}
+    lying = [place for place in names if place.is_file() and digest_file(place).digest in md5s]
+    for place in lying:
+        with reported(place):
+            place.unlink()
+    pointed = next((known.manifest for known in held if known.version.digest == standing.digest), None)
+    if lying and standing.state == "clean" and pointed is not None and len(lying) < len(pointed.files):
+        remember_placed(ws.state, dataset, path, pointed)
+
+
+def _place_of(path: Path, entry: FileEntry) -> Path:
+    return path / entry.path if entry.path else path
