@@ -21,6 +21,7 @@ HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.runs", ("run", "run-request", "runs")),
     ("petla.cli.commands.models", ("models",)),
     ("petla.cli.commands.deploy", ("deploy", "rollback", "deployments")),
+    ("petla.cli.commands.restore", ("restore",)),
     ("petla.cli.commands.up", ("up", "link")),
     ("petla.cli.commands.monitor", ("monitor",)),
     ("petla.cli.commands.incidents", ("incidents", "approvals")),

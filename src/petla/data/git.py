@@ -109,6 +109,17 @@ def commit_on_branch(root: Path, branch: str, files: Mapping[str, bytes], *, mes
     return commit
 
 
+def find_commit_at(root: Path, at: str) -> str:
+    """Return the newest commit of the checked-out branch that was there at a moment; empty: none, or no repository.
+
+    Args:
+        root: the project's folder.
+        at: ISO 8601.
+    """
+    done = _run(root, ("rev-list", "-1", "--first-parent", f"--before={at}", "HEAD"))
+    return _text(done.stdout) if done is not None and done.returncode == 0 else ""
+
+
 def read_file(root: Path, rev: str, path: str) -> bytes | None:
     """Return a file as it is in a revision; None: that has none.
 

@@ -49,6 +49,13 @@ def find_newest_snapshot(connection: Connection, project: str) -> Snapshot | Non
     return None if number is None else find_snapshot(connection, project, number)
 
 
+def find_snapshot_at(connection: Connection, project: str, at: str) -> Snapshot | None:
+    """Return the snapshot that was the newest at a moment, or None."""
+    query = select(func.max(snapshots.c.number)).where(snapshots.c.project == project, snapshots.c.at <= at)
+    number = connection.execute(query).scalar()
+    return None if number is None else find_snapshot(connection, project, number)
+
+
 def find_snapshot(connection: Connection, project: str, number: int) -> Snapshot | None:
     """Return a snapshot by its number, or None."""
     query = select(snapshots.c.document).where(snapshots.c.project == project, snapshots.c.number == number)

@@ -23,6 +23,7 @@ __all__ = [
     "list_versions",
     "move",
     "register",
+    "restore",
     "set_verdict",
 ]
 
@@ -124,6 +125,14 @@ def move(change: Change, project: str, model: str, version: int, to: State) -> N
     if not records.update_state(change.connection, project, found, to):
         raise ConflictError(f"model {model}:{version} was moved by somebody else at the same moment", hint="look again")
     change.record(**{f"{model}:{version}": {"from": found.state, "to": to}})
+
+
+def restore(change: Change, project: str, version: ModelVersion, state: State) -> None:
+    """Add a version as it was elsewhere, in a state, within a caller's change."""
+    records.insert_version(change.connection, project, msgspec.structs.replace(version, state=state))
+    if version.verdict is not None:
+        records.update_verdict(change.connection, project, (version.model, version.version), version.verdict)
+    change.record(**{f"{version.model}:{version.version}": {"package": version.package, "state": state}})
 
 
 def set_verdict(change: Change, project: str, model: str, version: int, verdict: bytes) -> None:

@@ -90,7 +90,7 @@ def _write(
             f"{missing[0].path or 'the file'} and {len(missing) - 1} more are not in the store"
             if len(missing) > 1
             else f"object {missing[0].object} of {missing[0].path or 'the file'} is not in the store",
-            hint="petla data pull",
+            hint="petla data pull, or petla data checkout --version",
         )
     parents = {os.path.dirname(entry.path) for entry in wanted if entry.path}  # noqa: PTH120 - many
     for folder in sorted(parents | set(folders)):

@@ -83,6 +83,13 @@ def list_newest(connection: Connection, project: str, dataset: str, limit: int) 
     return [_value_of(row) for row in connection.execute(statement)]
 
 
+def find_newest_at(connection: Connection, project: str, dataset: str, at: str) -> DatasetVersion | None:
+    """Return the newest version that was there at a moment, or None."""
+    mine = (table.c.project == project) & (table.c.dataset == dataset) & (table.c.created_at <= at)
+    statement = select(table).where(mine).order_by(table.c.version.desc()).limit(1)
+    return _version_of(connection.execute(statement).one_or_none())
+
+
 def list_every(connection: Connection, project: str) -> list[DatasetVersion]:
     """Return every version of every dataset, by dataset and number."""
     statement = select(table).where(table.c.project == project).order_by(table.c.dataset, table.c.version)

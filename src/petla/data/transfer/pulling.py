@@ -8,7 +8,7 @@ from petla.core.clock import to_text
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import RemoteTable
-from petla.data.checkouts import checkout, find_pointer_of, find_version_of
+from petla.data.checkouts import checkout, find_pointer_of, find_version, find_version_of, pointer_of
 from petla.data.content.manifest import read_manifest, select
 from petla.data.current import note_unix
 from petla.data.dvc.exchange import DvcStore
@@ -17,6 +17,7 @@ from petla.data.history.intake import adopt
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten
 from petla.data.pointers import Pointer
+from petla.data.transfer.pushing import is_whole
 from petla.data.transfer.remotes import choose_remote, open_packs
 from petla.data.transfer.tombstones import graveyard_of, take_over
 from petla.storage.remotes.addresses import open_bucket
@@ -85,6 +86,28 @@ def pull(
         checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
         pulled.append(Pulled(dataset=dataset, version=version.version, digest=version.digest, bytes=n_bytes))
     return PullReport(remote=asked, versions=tuple(pulled))
+
+
+def pull_version(
+    ws: Workspace, dataset: str, number: int, *, remote: str | None = None, progress: Progress = SILENT
+) -> PullReport:
+    """Bring a version into the work tree that no pointer need name, and point to it.
+
+    Raises:
+        NotFoundError: there is no such version or remote, or the remote does not have it.
+        ConflictError, CorruptError, ForbiddenError, UnavailableError: as `pull`.
+    """
+    version = find_version(ws, dataset, number=number)
+    if version is None:
+        raise NotFoundError(f"dataset {dataset} has no version {number}", hint=f"petla data log {dataset}")
+    n_bytes, asked = 0, ""
+    if not is_whole(ws, version):
+        pointer = pointer_of(ws.project.data[dataset].path, version)
+        _, n_bytes, asked = fetch(ws, dataset, pointer, remote, progress=progress)
+    checkout(ws, dataset, number, progress=progress)
+    return PullReport(
+        remote=asked, versions=(Pulled(dataset=dataset, version=number, digest=version.digest, bytes=n_bytes),)
+    )
 
 
 def _find_whole(ws: Workspace, dataset: str, pointer: Pointer, path: str | None) -> DatasetVersion | None:

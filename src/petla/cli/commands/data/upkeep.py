@@ -25,6 +25,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands of this file."""
     group.command("gc", epilog="Example: petla data gc --keep-days 30 --yes")(gc)
     group.command("verify", epilog="Example: petla data verify --heal")(verify)
+    group.command("restore", epilog="Example: petla data restore --at 2026-03-01")(restore)
     group.command("forget", epilog="Example: petla data forget data/faces/ann.png --reason 'asked by her'")(forget)
 
 
@@ -83,6 +84,28 @@ def verify(
             say("next: petla data push again where it is whole" if remote else "next: petla data verify --heal")
     if not report.is_sound:
         leave(NO)
+
+
+def restore(
+    context: typer.Context,
+    at: Annotated[str, typer.Option(help="A moment, such as 2026-03-01T12:00, on this machine's clock.")],
+    datasets: Annotated[list[str] | None, typer.Argument(help="Datasets of petla.toml; all, if none is named.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the data of the work tree to what they were at a moment."""
+    from petla.core.clock import read_moment
+    from petla.data.upkeep.moments import restore_data
+
+    workspace = workspace_of(context)
+    names = [workspace.get_dataset(name)[0] for name in datasets or ()]
+    with byte_progress() as progress:
+        versions = restore_data(workspace, read_moment(at), names or None, progress)
+    if as_json:
+        print_json(versions)
+        return
+    for version in versions:
+        say(f"{version.dataset} is now version {version.version}, added {version.created_at[:19]} UTC")
+    say("next: petla data status; 'git checkout' the pointers and petla data checkout to come back")
 
 
 def forget(

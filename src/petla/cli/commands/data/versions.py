@@ -91,15 +91,18 @@ def checkout(
     path: Annotated[str | None, typer.Option(help="Only this file or folder of the dataset.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring the working copy to the version of the pointer, or to another one."""
+    """Bring the working copy to the version of the pointer, or to another one, from a remote if it is not here."""
     from petla.data.checkouts import checkout as check_out
     from petla.data.checkouts import get_pointed
     from petla.data.history.tombstones import tell_forgotten
+    from petla.data.transfer.pulling import pull_version
 
     workspace = workspace_of(context)
     name, _ = workspace.get_dataset(dataset)
     digest = get_pointed(workspace, name, rev=rev).digest if rev else None
     with byte_progress() as progress:
+        if version is not None and path is None:
+            pull_version(workspace, name, version, progress=progress)
         found = check_out(workspace, name, version, digest=digest, path=path, progress=progress)
     if as_json:
         print_json(found)
