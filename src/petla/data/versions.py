@@ -11,7 +11,6 @@ import msgspec
 from petla.core.errors import NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.data.checkouts import get_pointed, point, pointer_content, working_on_data
-from petla.data.checks import DataFinding, check_profile
 from petla.data.content.manifest import read_manifest
 from petla.data.content.placing import place
 from petla.data.current import remember
@@ -23,6 +22,7 @@ from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import append_table, choose_name, place_in_project
 from petla.data.history.tombstones import without_forgotten
 from petla.data.pointers import pointer_path
+from petla.data.rules.finding import DataFinding
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
@@ -76,8 +76,9 @@ def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progres
         if not is_known:
             ws.project = append_table(ws.root, ws.project, dataset, where)
         remember(ws.state, dataset, content.read)
-    previous = _find_previous(ws, version) if is_new else None
-    findings = check_version(ws, version, previous) if previous else ()
+    # a large table is profiled when somebody asks for it
+    previous = _find_previous(ws, version) if is_new and version.profile else None
+    findings = check_version(ws, version, previous) if previous and previous.profile else ()
     return AddReport(version=version, is_new=is_new, findings=findings, registered=not is_known)
 
 
@@ -123,6 +124,8 @@ def check_version(ws: Workspace, version: DatasetVersion, reference: DatasetVers
     What is exported from decisions has the columns that the model takes and no others, so a column that is missing
     there, or extra after it, is worth a warning only.
     """
+    from petla.data.checks import check_profile
+
     fresh, known = load_profile(ws, version), load_profile(ws, reference)
     if fresh is None or known is None:
         return ()

@@ -103,7 +103,7 @@ def test_reader_survives_a_sweep(store: ObjectStore) -> None:
 
     store.sweep([kept], min_age_s=0)
 
-    assert begin + b"".join(reading) == noise(1, 6_000_000)
+    assert b"".join([begin, *reading]) == noise(1, 6_000_000)
 
 
 def test_many_small_packs_are_put_together(store: ObjectStore) -> None:

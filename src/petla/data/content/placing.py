@@ -5,9 +5,11 @@ some of them in the former state and some in the wanted one, each of them whole;
 """
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,9 +20,11 @@ from petla.data.content.linking import Link, bring
 from petla.data.content.manifest import FileEntry, Manifest
 from petla.storage.files import reported
 from petla.storage.objects import ObjectStore
+from petla.storage.objects.filling import Wanted
 
-# creating a file takes the kernel far longer than filling it
 _THREADS = 4
+# creating a file takes the kernel as long as filling so many bytes
+_CREATING_BYTES = 256 << 10
 
 
 def place(
@@ -95,25 +99,65 @@ def _write(
     parents = {os.path.dirname(entry.path) for entry in wanted if entry.path}  # noqa: PTH120 - many
     for folder in sorted(parents | set(folders)):
         (made / folder).mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkout") as pool:
-        futures = [pool.submit(_write_one, objects, entry, made, link, progress) for entry in wanted]
+    is_failed = threading.Event()
+
+    def write_some(entries: list[FileEntry]) -> None:
         try:
-            for future in futures:
-                future.result()
+            _write_share(objects, entries, made, link, is_failed, progress)
+        except BaseException:
+            is_failed.set()
+            raise
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="checkout") as pool:
+        try:
+            for done in [pool.submit(write_some, share) for share in _share_out(wanted)]:
+                done.result()
         finally:
-            for future in futures:
-                future.cancel()
+            is_failed.set()
 
 
-def _write_one(objects: ObjectStore, entry: FileEntry, made: Path, link: Link, progress: Progress) -> None:
-    place = made / entry.path if entry.path else made
-    if entry.path and os.path.lexists(place):
+def _share_out(wanted: list[FileEntry]) -> list[list[FileEntry]]:
+    """Give each thread about as much, and folders of its own: two that write into one folder wait for each other."""
+    total = sum(_CREATING_BYTES + entry.size for entry in wanted)
+    shares: list[list[FileEntry]] = [[] for _ in range(_THREADS)]
+    n_bytes = 0
+    for entry in wanted:
+        shares[min(n_bytes * _THREADS // max(total, 1), _THREADS - 1)].append(entry)
+        n_bytes += _CREATING_BYTES + entry.size
+    return shares
+
+
+def _write_share(
+    objects: ObjectStore,
+    entries: list[FileEntry],
+    made: Path,
+    link: Link,
+    is_failed: threading.Event,
+    progress: Progress,
+) -> None:
+    try:
+        if link == "copy":
+            start = f"{made}/" if entries and entries[0].path else str(made)
+            wanted = [Wanted(entry.object, f"{start}{entry.path}", entry.mode) for entry in entries]
+            objects.write_files(wanted, is_failed, progress)
+            return
+        for entry in entries:
+            target = made / entry.path if entry.path else made
+            if entry.path:
+                _require_free(target)
+            if not is_failed.is_set():
+                bring(objects, entry, target, link)
+                progress.advance(entry.size)
+    except FileExistsError as error:
         raise ConflictError(
-            f"this file system takes {entry.path} for another name of the same version",
+            f"this file system takes {Path(error.filename).relative_to(made)} for another name of the same version",
             hint="check it out on a file system that tells capital letters from small ones",
-        )
-    bring(objects, entry, place, link)
-    progress.advance(entry.size)
+        ) from error
+
+
+def _require_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "it is there", str(target))
 
 
 def _take_place(made: Path, target: Path, aside: Path) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from petla.data.content.manifest import FileEntry, Manifest
+from petla.storage.objects.intake import Source, numbers_of
 from petla.storage.objects.naming import Stored
 
 # what DVC leaves out of every folder as well, and what a write that died has left behind
@@ -65,7 +66,7 @@ class Content(msgspec.Struct, frozen=True):
 
 
 # Reads files and says what each is, in their order.
-ReadFiles = Callable[[Sequence[Path]], Iterator[Stored]]
+ReadFiles = Callable[[Sequence[Source]], Iterator[Stored]]
 
 
 def list_stamps(path: Path) -> Stamps:
@@ -82,7 +83,7 @@ def list_stamps(path: Path) -> Stamps:
             f"there is no {path}", hint="bring it back with 'petla data checkout', or correct the path"
         ) from error
     if stat.S_ISREG(status.st_mode):
-        return Stamps([""], array("q", _numbers_of(status)).tobytes(), [])
+        return Stamps([""], array("q", numbers_of(status)).tobytes(), [])
     if not stat.S_ISDIR(status.st_mode):
         raise InvalidError(f"{path} is neither a file nor a folder", hint="put the data themselves there")
     found: dict[str, tuple[int, ...]] = {}
@@ -119,9 +120,9 @@ def read_content(
         if known and (former := known.get(relative)) is not None and former[0] == numbers
     }
     fresh = [relative for relative in stamps.paths if relative not in entries]
-    places = [path / relative for relative in fresh]
-    for relative, place, stored in zip(fresh, places, _reading(read_files, places), strict=True):
-        _refuse_changed(place, by_path[relative])
+    start = f"{path}/" if stamps.paths != [""] else str(path)
+    sources = [Source(f"{start}{relative}", by_path[relative]) for relative in fresh]
+    for relative, stored in zip(fresh, _reading(read_files, sources), strict=True):
         mode = _PROGRAM if by_path[relative][3] & stat.S_IXUSR else _FILE
         entries[relative] = FileEntry(relative, stored.size, stored.digest, stored.md5, mode)
     files = tuple(entries[relative] for relative in stamps.paths)
@@ -129,22 +130,13 @@ def read_content(
     return Content(manifest, stamps, begun_ns)
 
 
-def _reading(read_files: ReadFiles, places: Sequence[Path]) -> Iterator[Stored]:
+def _reading(read_files: ReadFiles, sources: Sequence[Source]) -> Iterator[Stored]:
     try:
-        yield from read_files(places)
+        yield from read_files(sources)
     except FileNotFoundError as error:
         raise ConflictError(
             f"{error.filename} was removed while it was read", hint="try again when it is complete"
         ) from error
-
-
-def _refuse_changed(place: Path, numbers: tuple[int, ...]) -> None:
-    try:
-        is_same = _numbers_of(os.stat(place)) == numbers  # noqa: PTH116 - a third of the time of Path.stat
-    except FileNotFoundError:
-        is_same = False
-    if not is_same:
-        raise ConflictError(f"{place} was changed while it was read", hint="try again when it is complete")
 
 
 def _walk(folder: str, prefix: str, found: dict[str, tuple[int, ...]], folders: list[str]) -> None:
@@ -187,7 +179,3 @@ def _refuse_odd(path: str, mode: int) -> None:
     except UnicodeEncodeError as error:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise InvalidError(f"the name of {shown} is not UTF-8", hint="rename the file") from error
-
-
-def _numbers_of(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode

@@ -18,11 +18,11 @@ from petla.data.current import list_known
 from petla.data.history import records
 from petla.data.history.profiling import LARGE_BYTES, profile_content
 from petla.data.history.records import DatasetVersion
-from petla.data.history.tombstones import list_forgotten, refuse_forgotten
+from petla.data.history.tombstones import find_forgotten_in, refuse_forgotten
 from petla.data.reading.tables import convert_table, is_table
+from petla.data.upkeep.erasing import erase_here
 from petla.storage.database import reading
 from petla.storage.files import reported
-from petla.storage.objects.intake import digest_files
 from petla.storage.workspace import Workspace
 
 
@@ -53,12 +53,14 @@ def take_in(ws: Workspace, path: Path, *, dataset: str = "", progress: Progress 
     known = list_known(ws.state, dataset) if dataset else {}
     here = ws.objects.rely_on(entry.object for _, entry in known.values())
     known = {path: former for path, former in known.items() if former[1].object in here}
-    if list_forgotten(ws):
-        # before any of it is written again
-        refuse_forgotten(ws, dataset, read_content(path, digest_files, known).manifest)
+    ws.open_ahead()
     with ws.objects.writing(progress) as writer:
         content = read_content(path, writer.put_files, known)
         digest = writer.put_bytes(encode_manifest(content.manifest))
+    forgotten = find_forgotten_in(ws, dataset, content.manifest)
+    if forgotten:
+        erase_here(ws, {item.object: item.md5 for item in forgotten}, is_work_tree=False)
+        refuse_forgotten(forgotten)
     return Taken(path, content, digest)
 
 

@@ -1,5 +1,8 @@
 """Tombstones: what was removed from all history, by whom and why; it must not come back."""
 
+from collections.abc import Sequence
+from typing import NoReturn
+
 import msgspec
 
 from petla.core.errors import ConflictError
@@ -42,15 +45,14 @@ def without_forgotten(ws: Workspace, manifest: Manifest) -> Manifest:
     return msgspec.structs.replace(manifest, files=tuple(e for e in manifest.files if e.object not in known))
 
 
-def refuse_forgotten(ws: Workspace, dataset: str, manifest: Manifest) -> None:
-    """See that content holds nothing that was removed.
+def refuse_forgotten(found: Sequence[Forgotten]) -> NoReturn:
+    """Say that content holds what was removed.
 
     Raises:
-        ConflictError: it does.
+        ConflictError: always.
     """
-    if found := find_forgotten_in(ws, dataset, manifest):
-        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        raise ConflictError(f"{found[0].describe()}{more}", hint="remove it; what was forgotten is not kept again")
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    raise ConflictError(f"{found[0].describe()}{more}", hint="remove it; what was forgotten is not kept again")
 
 
 def to_tombstone(item: Forgotten) -> Tombstone:

@@ -39,7 +39,9 @@ def list_known_versions(ws: Workspace) -> list[Known]:
     return known
 
 
-def erase_here(ws: Workspace, md5s: Mapping[str, str], derived: Collection[str] = ()) -> int:
+def erase_here(
+    ws: Workspace, md5s: Mapping[str, str], derived: Collection[str] = (), *, is_work_tree: bool = True
+) -> int:
     """Remove objects from this machine, for good; return how many bytes of the store that were.
 
     Profiles of the versions that held them go as well, and are made again without them when they are asked for.
@@ -48,6 +50,7 @@ def erase_here(ws: Workspace, md5s: Mapping[str, str], derived: Collection[str] 
         ws: the project.
         md5s: object -> DVC's name for the same bytes.
         derived: objects that were made from them.
+        is_work_tree: the work tree loses them as well.
 
     Raises:
         BusyError: somebody writes into the store.
@@ -58,7 +61,7 @@ def erase_here(ws: Workspace, md5s: Mapping[str, str], derived: Collection[str] 
     for path in _list_in_caches(ws, md5s):
         with reported(path):
             path.unlink(missing_ok=True)
-    for dataset in {known.version.dataset for known in held} & ws.project.data.keys():
+    for dataset in {known.version.dataset for known in held if is_work_tree} & ws.project.data.keys():
         _erase_working_copy(ws, dataset, [known for known in held if known.version.dataset == dataset], md5s)
     profiles = {known.version.profile for known in held if known.version.profile}
     gone = {*md5s, *profiles, *derived}

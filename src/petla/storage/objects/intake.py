@@ -6,13 +6,13 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import blake3
 
+from petla.core.errors import ConflictError
 from petla.storage.files import reported
 from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
 
@@ -20,10 +20,41 @@ _BLOCK_BYTES = 4 << 20
 _BUFFERS = 4
 # files below are read whole, many by one task
 SMALL_BYTES = 1 << 20
-_SMALL_AT_ONCE = 64
+_SMALL_AT_ONCE = 200
 _SMALL_BATCH_BYTES = 4 << 20
 _AHEAD = 3
 _THREADS = 2
+
+
+class Source(NamedTuple):
+    """A file to be read."""
+
+    path: str
+    # size, mtime in ns, inode and mode, as they were when somebody looked; it must not have changed since
+    numbers: tuple[int, ...]
+
+    def require_same(self, descriptor: int) -> None:
+        """See that the file is the one that was looked at.
+
+        Raises:
+            ConflictError: it was changed.
+        """
+        if numbers_of(os.fstat(descriptor)) != self.numbers:
+            raise ConflictError(f"{self.path} was changed while it was read", hint="try again when it is complete")
+
+
+def find_source(path: Path) -> Source:
+    """Return a file as it is now.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return Source(str(path), numbers_of(path.stat()))
+
+
+def numbers_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes when a file does: size, mtime in ns, inode, mode."""
+    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode
 
 
 class Small(NamedTuple):
@@ -44,13 +75,18 @@ class Blocks:
     """A file as lists of chunks; what was yielded is overwritten by what comes two lists later.
 
     Args:
-        source: open for reading, without a buffer.
-        path: names it in errors.
+        source: the file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnavailableError: it cannot be read.
     """
 
-    def __init__(self, source: FileIO, path: Path) -> None:
-        self._source = source
-        self._path = path
+    def __init__(self, source: Source) -> None:
+        self._looked_at = source
+        self._path = Path(source.path)
+        with reported(self._path, "read"):
+            self._source = self._path.open("rb", buffering=0)
         self._md5 = md5_of()
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         self._full: queue.SimpleQueue[tuple[bytearray, memoryview] | None] = queue.SimpleQueue()
@@ -64,6 +100,7 @@ class Blocks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._join()
+        self._source.close()
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the chunks of the file, some at a time; an empty file is one empty chunk."""
@@ -91,8 +128,13 @@ class Blocks:
             is_first = False
 
     def finish(self) -> str:
-        """Return the md5 of all that was read."""
+        """Return the md5 of all that was read.
+
+        Raises:
+            ConflictError: the file was changed since it was looked at.
+        """
         self._join()
+        self._looked_at.require_same(self._source.fileno())
         digest: str = self._md5.hexdigest()
         return digest
 
@@ -109,8 +151,7 @@ class Blocks:
     def _take_buffer(self) -> bytearray:
         if self._n_buffers < _BUFFERS:
             self._n_buffers += 1
-            with reported(self._path, "read"):
-                size = os.fstat(self._source.fileno()).st_size
+            size = self._looked_at.numbers[0]
             # one more than the file, so that its end is seen at once
             return bytearray(min(_BLOCK_BYTES, max(size + 1, 1024)) if self._n_buffers == 1 else _BLOCK_BYTES)
         return self._free.get()
@@ -143,29 +184,29 @@ def digest_file(path: Path) -> Stored:
         UnavailableError: it cannot be read.
     """
     with reported(path, "read"):
-        source = path.open("rb", buffering=0)
-    records: list[Record] = []
-    with source, Blocks(source, path) as blocks:
-        for chunks in blocks:
-            records += [Record(blake3.blake3(chunk).digest(), len(chunk)) for chunk in chunks]
-        md5 = blocks.finish()
-    return Stored(name_of(records), sum(record.size for record in records), md5)
+        return _digest_large(find_source(path))
 
 
-def digest_files(paths: Sequence[Path]) -> Iterator[Stored]:
-    """Yield what each file is, in their order, and keep nothing."""
+def digest_files(sources: Sequence[Source]) -> Iterator[Stored]:
+    """Yield what each file is, in their order, and keep nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConflictError: one was changed since it was looked at.
+        UnavailableError: one cannot be read.
+    """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="objects") as pool:
-        for small, large in group_small(pool, paths):
+        for small, large in group_small(pool, sources):
             if large is not None:
-                yield digest_file(large)
+                yield _digest_large(large)
             else:
                 yield from (each.stored() for each in small)
 
 
-def group_small(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[tuple[list[Small], Path | None]]:
+def group_small(pool: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[tuple[list[Small], Source | None]]:
     """Yield files in their order: small ones in groups that were read ahead, a large one alone and unread."""
-    waiting: deque[Future[list[Small]] | Path] = deque()
-    for group in _group(paths):
+    waiting: deque[Future[list[Small]] | Source] = deque()
+    for group in _group(sources):
         waiting.append(pool.submit(_read_all, group) if isinstance(group, list) else group)
         while len(waiting) > _AHEAD:
             yield _take(waiting.popleft())
@@ -173,18 +214,21 @@ def group_small(pool: ThreadPoolExecutor, paths: Sequence[Path]) -> Iterator[tup
         yield _take(waiting.popleft())
 
 
-def read_small(path: Path) -> Small:
+def read_small(source: Source) -> Small:
     """Read a small file whole.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UnavailableError: it cannot be read.
+        ConflictError: it was changed since it was looked at.
+        OSError: it cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(source.path, os.O_RDONLY)
     try:
-        content = os.read(descriptor, SMALL_BYTES)
-        while part := os.read(descriptor, SMALL_BYTES):
+        # one more than there is: a file that grows is not missed
+        content = os.read(descriptor, source.numbers[0] + 1)
+        while len(content) < source.numbers[0] and (part := os.read(descriptor, SMALL_BYTES)):
             content += part
+        source.require_same(descriptor)
     finally:
         os.close(descriptor)
     if len(content) <= LEAST_BYTES:
@@ -194,31 +238,42 @@ def read_small(path: Path) -> Small:
     return Small(len(content), md5_of(content).hexdigest(), chunks)
 
 
-def _take(item: Future[list[Small]] | Path) -> tuple[list[Small], Path | None]:
-    return ([], item) if isinstance(item, Path) else (item.result(), None)
+def _digest_large(source: Source) -> Stored:
+    records: list[Record] = []
+    with Blocks(source) as blocks:
+        for chunks in blocks:
+            records += [Record(blake3.blake3(chunk).digest(), len(chunk)) for chunk in chunks]
+        md5 = blocks.finish()
+    return Stored(name_of(records), sum(record.size for record in records), md5)
 
 
-def _read_all(paths: list[Path]) -> list[Small]:
+def _take(item: Future[list[Small]] | Source) -> tuple[list[Small], Source | None]:
+    return ([], item) if isinstance(item, Source) else (item.result(), None)
+
+
+def _read_all(sources: list[Source]) -> list[Small]:
     found = []
-    for path in paths:
-        with reported(path, "read"):
-            found.append(read_small(path))
+    for source in sources:
+        try:
+            found.append(read_small(source))
+        except OSError:
+            with reported(Path(source.path), "read"):
+                raise
     return found
 
 
-def _group(paths: Sequence[Path]) -> Iterator[list[Path] | Path]:
-    group: list[Path] = []
+def _group(sources: Sequence[Source]) -> Iterator[list[Source] | Source]:
+    group: list[Source] = []
     n_bytes = 0
-    for path in paths:
-        with reported(path, "read"):
-            size = os.stat(path).st_size  # noqa: PTH116 - a third of the time of Path.stat
+    for source in sources:
+        size = source.numbers[0]
         if size >= SMALL_BYTES:
             if group:
                 yield group
-            yield path
+            yield source
             group, n_bytes = [], 0
             continue
-        group.append(path)
+        group.append(source)
         n_bytes += size
         if len(group) == _SMALL_AT_ONCE or n_bytes >= _SMALL_BATCH_BYTES:
             yield group

@@ -111,7 +111,7 @@ def encode_list(chunk_list: ChunkList) -> bytes:
     return bytes([chunk_list.level]) + b"".join(_RECORD.pack(*record) for record in chunk_list.records)
 
 
-def decode_list(encoded: bytes) -> ChunkList:
+def decode_list(encoded: bytes | memoryview) -> ChunkList:
     """Read a list.
 
     Raises:
@@ -123,7 +123,7 @@ def decode_list(encoded: bytes) -> ChunkList:
     return ChunkList(encoded[0], records)
 
 
-def digest_list(encoded: bytes) -> bytes:
+def digest_list(encoded: bytes | memoryview) -> bytes:
     """Return a list's name."""
     return blake3.blake3(encoded, derive_key_context=_LIST_CONTEXT).digest()
 

@@ -53,6 +53,10 @@ class Entry(NamedTuple):
     stored: int
 
 
+# as it lies
+Payload = bytes | memoryview
+
+
 class Placed(NamedTuple):
     """An entry in a pack."""
 
@@ -97,7 +101,7 @@ def scan(descriptor: int, start: int = 0) -> Iterator[Placed]:
         yield Placed(entry, offset)
 
 
-def compress(content: bytes | memoryview) -> tuple[Codec, bytes | memoryview]:
+def compress(content: Payload) -> tuple[Codec, Payload]:
     """Compress a payload, if it pays."""
     if len(content) < _LEAST_COMPRESSED:
         return Codec.RAW, content
@@ -105,13 +109,13 @@ def compress(content: bytes | memoryview) -> tuple[Codec, bytes | memoryview]:
     return (Codec.ZSTD, packed) if len(packed) < _WORTH * len(content) else (Codec.RAW, content)
 
 
-def open_payload(entry: Entry, payload: bytes) -> bytes:
+def open_payload(entry: Entry, payload: Payload) -> Payload:
     """Return the content of a payload, verified.
 
     Raises:
         ValueError: the payload is not what the entry says.
     """
-    content = payload
+    content: Payload = payload
     if len(payload) != entry.stored:
         raise ValueError(f"{len(payload)} bytes in place of {entry.stored}")
     if entry.codec is Codec.ZSTD:
@@ -131,7 +135,7 @@ def list_packs(folder: Path) -> dict[str, int]:
         return {}
 
 
-def _decompress(payload: bytes, size: int) -> bytes:
+def _decompress(payload: Payload, size: int) -> bytes:
     zstd = _zstd()
     opener = zstd.ZstdDecompressor()
     try:

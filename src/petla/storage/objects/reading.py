@@ -3,7 +3,7 @@
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -12,12 +12,14 @@ from petla.core.errors import CorruptError, NotFoundError
 from petla.storage.files import reported
 from petla.storage.objects.index import Index, Place, batches
 from petla.storage.objects.naming import ChunkList, Record, decode_list
-from petla.storage.objects.packs import open_payload
+from petla.storage.objects.packs import HEADER_BYTES, Payload, open_payload
 
 _OPEN_PACKS = 64
 # content longer than this is read ahead by threads
 _AHEAD_BYTES = 4 << 20
 _CHUNKS_AT_ONCE = 32
+# so much is read at once where it lies in one piece
+_RUN_BYTES = 2 << 20
 _THREADS = 2
 
 
@@ -42,10 +44,9 @@ class Reader:
             UnavailableError: its pack cannot be read.
         """
         place = self.locate(digest)
-        payload = self.read_payload(place)
-        return self.open(place, payload)
+        return bytes(self.open(place, self.read_payload(place)))
 
-    def open(self, place: Place, payload: bytes) -> bytes:
+    def open(self, place: Place, payload: Payload) -> Payload:
         """Return the content of a payload, verified.
 
         Raises:
@@ -101,7 +102,7 @@ class Reader:
             else:
                 yield record
 
-    def stream(self, digest: bytes) -> Iterator[bytes]:
+    def stream(self, digest: bytes) -> Iterator[Payload]:
         """Yield the verified chunks of some content in their order.
 
         Raises:
@@ -129,6 +130,20 @@ class Reader:
                 path = self._index.packs / place.pack
         raise self.corrupt(place, "the pack is gone")
 
+    def read_payloads(self, places: Iterable[Place]) -> Iterator[tuple[Place, Payload]]:
+        """Yield payloads as they lie; those that lie one behind the other are read at once."""
+        for run in _list_runs(places):
+            first, last = run[0], run[-1]
+            n_bytes = last.offset + last.entry.stored - first.offset
+            whole = first._replace(entry=first.entry._replace(stored=n_bytes))
+            content = memoryview(self.read_payload(whole)) if len(run) > 1 else memoryview(b"")
+            for place in run:
+                start = place.offset - first.offset
+                payload = content[start : start + place.entry.stored]
+                # alone, or a sweep has moved them, or the pack is cut off
+                is_here = len(content) == n_bytes
+                yield place, payload if is_here else self.read_payload(place)
+
     def corrupt(self, place: Place, problem: str) -> CorruptError:
         """Return the error for a damaged entry."""
         return CorruptError(
@@ -141,8 +156,8 @@ class Reader:
         with self._mutex:
             self._open.clear()
 
-    def _stream_ahead(self, records: Iterator[Record]) -> Iterator[bytes]:
-        waiting: deque[Future[list[bytes]]] = deque()
+    def _stream_ahead(self, records: Iterator[Record]) -> Iterator[Payload]:
+        waiting: deque[Future[list[Payload]]] = deque()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="chunks") as pool:
             try:
                 while some := list(islice(records, _CHUNKS_AT_ONCE)):
@@ -155,13 +170,10 @@ class Reader:
                 for future in waiting:
                     future.cancel()
 
-    def _get_many(self, digests: list[bytes]) -> list[bytes]:
+    def _get_many(self, digests: list[bytes]) -> list[Payload]:
         places = self._index.find_many(digests)
-        found = []
-        for digest in digests:
-            place = places.get(digest) or self.locate(digest)
-            found.append(self.open(place, self.read_payload(place)))
-        return found
+        wanted = [places.get(digest) or self.locate(digest) for digest in digests]
+        return [self.open(place, payload) for place, payload in self.read_payloads(wanted)]
 
     def _open_pack(self, pack: str) -> "_OpenPack":
         with self._mutex:
@@ -188,6 +200,23 @@ class _OpenPack:
 
     def read(self, size: int, offset: int) -> bytes:
         return os.pread(self._descriptor, size, offset)
+
+
+def _list_runs(places: Iterable[Place]) -> Iterator[list[Place]]:
+    run: list[Place] = []
+    for place in places:
+        if run and not _is_next(run, place):
+            yield run
+            run = []
+        run.append(place)
+    if run:
+        yield run
+
+
+def _is_next(run: Sequence[Place], place: Place) -> bool:
+    last = run[-1]
+    is_behind = place.pack == last.pack and place.offset == last.offset + last.entry.stored + HEADER_BYTES
+    return is_behind and place.offset - run[0].offset < _RUN_BYTES
 
 
 def walk(index: Index, reader: Reader, digests: Iterable[bytes], known: set[bytes]) -> Iterator[Place]:

@@ -3,7 +3,8 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -11,15 +12,17 @@ import msgspec
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import lock, reported
-from petla.storage.objects.index import Index, Place
-from petla.storage.objects.naming import MOST_BYTES, Record, Stored, digest_content
-from petla.storage.objects.packs import Entry
+from petla.storage.objects.filling import Wanted, create, fill
+from petla.storage.objects.index import Index, Place, batches
+from petla.storage.objects.naming import Record, Stored, digest_content
+from petla.storage.objects.packs import Entry, Payload
 from petla.storage.objects.reading import Reader, walk
 from petla.storage.objects.sweeping import Sweep, plan_sweep, remove, sweep
 from petla.storage.objects.writing import Writer
 
 # how long a sweep waits for writers, and they for it
 _WAIT_S = 600.0
+_WRITTEN_AT_ONCE = 128
 
 
 class Usage(msgspec.Struct, frozen=True):
@@ -107,7 +110,7 @@ class ObjectStore:
         """
         return b"".join(self.read(digest))
 
-    def read(self, digest: str) -> Iterator[bytes]:
+    def read(self, digest: str) -> Iterator[Payload]:
         """Yield an object's bytes, chunk by chunk, each verified.
 
         Raises:
@@ -151,13 +154,38 @@ class ObjectStore:
             OSError: the target cannot be written.
         """
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        try:
-            n_bytes = _write_sparse(descriptor, self.read(digest))
-            os.ftruncate(descriptor, n_bytes)
-            # whatever the mask of the process says
-            os.fchmod(descriptor, mode)
-        finally:
-            os.close(descriptor)
+        fill(descriptor, self.read(digest), mode)
+
+    def write_files(self, wanted: Sequence[Wanted], stopped: threading.Event, progress: Progress = SILENT) -> None:
+        """Write objects to new files; small ones are read many at once.
+
+        Args:
+            wanted: the files, in an order that follows the store's as far as possible.
+            stopped: set by others: leave the rest.
+            progress: is told of the bytes that were written.
+
+        Raises:
+            FileExistsError: there is a file of that name already.
+            NotFoundError, CorruptError: as `copy_out`.
+            OSError: one cannot be written.
+        """
+        for some in batches(wanted, _WRITTEN_AT_ONCE):
+            if stopped.is_set():
+                return
+            places = self._index.find_many(bytes.fromhex(each.digest) for each in some)
+            small, large = [], []
+            for each in some:
+                place = places.get(bytes.fromhex(each.digest))
+                if place is None or place.entry.is_list:
+                    large.append(each)
+                else:
+                    small.append((each, place))
+            for (each, _), (place, payload) in zip(small, self._reader.read_payloads(p for _, p in small), strict=True):
+                create(each, [self._reader.open(place, payload)])
+                progress.advance(place.entry.size)
+            for each in large:
+                if not stopped.is_set():
+                    progress.advance(create(each, self.read(each.digest)))
 
     def verify(self, digest: str) -> None:
         """Read an object and compare it with its name.
@@ -217,14 +245,13 @@ class ObjectStore:
             return None
         return found.records if found else ()
 
-    def read_payloads(self, places: Iterable[Place]) -> Iterator[tuple[Entry, bytes]]:
+    def read_payloads(self, places: Iterable[Place]) -> Iterator[tuple[Entry, Payload]]:
         """Yield entries as they lie, each verified.
 
         Raises:
             CorruptError: one is not what its name says.
         """
-        for place in places:
-            payload = self._reader.read_payload(place)
+        for place, payload in self._reader.read_payloads(places):
             self._reader.open(place, payload)
             yield place.entry, payload
 
@@ -337,16 +364,3 @@ def exclusive(folder: Path) -> contextlib.AbstractContextManager[None]:
 
 def _digests_of(names: Iterable[str]) -> list[bytes]:
     return [bytes.fromhex(name) for name in names]
-
-
-def _write_sparse(descriptor: int, chunks: Iterator[bytes]) -> int:
-    """Write chunks; the largest possible run of zeros becomes a hole."""
-    offset = 0
-    zeros = bytes(MOST_BYTES)
-    for chunk in chunks:
-        if len(chunk) != MOST_BYTES or chunk != zeros:
-            n_written = 0
-            while n_written < len(chunk):
-                n_written += os.pwrite(descriptor, chunk[n_written:] if n_written else chunk, offset + n_written)
-        offset += len(chunk)
-    return offset

@@ -21,33 +21,40 @@ from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import make_folder, reported, sync_folder
 from petla.storage.objects.index import Index, Place
-from petla.storage.objects.intake import Blocks, Small, group_small
-from petla.storage.objects.naming import Record, Stored, build_lists, cut
+from petla.storage.objects.intake import Blocks, Small, Source, find_source, group_small
+from petla.storage.objects.naming import MOST_BYTES, Record, Stored, build_lists, cut
 from petla.storage.objects.packs import (
     HEADER_BYTES,
     PACK_BYTES,
     SUFFIX,
     Codec,
     Entry,
+    Payload,
     Placed,
     compress,
     encode_header,
     open_payload,
 )
+from petla.storage.objects.staging import Stage, Stages
 
 # So many new bytes of a session are compressed at once; the rest would keep people waiting, and is compressed when it
 # travels or when a sweep writes it again.
 _COMPRESSED_BYTES = 32 << 20
-_VECTOR = 512
+# what is appended at once
+_BATCH_BYTES, _BATCH = 4 << 20, 256
 _THREADS = 2
-# packs that may wait for the disk
-_FLUSHES = 2
+# packs that may wait for the disk, while another one is filled
+_FLUSHES = 1
+_STAGE_BYTES = PACK_BYTES + _BATCH_BYTES + MOST_BYTES + _BATCH * HEADER_BYTES
 
 
 class _Chunk(NamedTuple):
     digest: bytes
     content: bytes | memoryview
     is_list: bool = False
+
+
+_Pair = tuple[Entry, Payload]
 
 
 class Writer:
@@ -71,6 +78,7 @@ class Writer:
         self._flushes: deque[tuple[Future[None], _Tail]] = deque()
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="objects")
+        self._stages = Stages(_FLUSHES + 1, _STAGE_BYTES)
 
     def put_bytes(self, content: bytes) -> str:
         """Keep bytes; return their name.
@@ -87,31 +95,35 @@ class Writer:
 
         Raises:
             FileNotFoundError: there is no such file.
+            ConflictError: it is being changed.
             UnavailableError: it cannot be read, or the disk is full or may not be written.
         """
         with reported(path, "read"):
-            source = path.open("rb", buffering=0)
+            source = find_source(path)
+        return self._put_large(source)
+
+    def _put_large(self, source: Source) -> Stored:
         records: list[Record] = []
-        with source, Blocks(source, path) as blocks:
+        with Blocks(source) as blocks:
             for chunks in blocks:
                 records += self._put_chunks(chunks)
                 self._progress.advance(sum(len(chunk) for chunk in chunks))
             md5 = blocks.finish()
         return Stored(self._name(records), sum(record.size for record in records), md5)
 
-    def put_files(self, paths: Sequence[Path]) -> Iterator[Stored]:
+    def put_files(self, sources: Sequence[Source]) -> Iterator[Stored]:
         """Keep the content of files, and yield what each is, in their order; small ones are read several at a time.
 
         Raises:
-            FileNotFoundError, UnavailableError: as `put_file`.
+            FileNotFoundError, ConflictError, UnavailableError: as `put_file`.
         """
-        for small, large in group_small(self._pool, paths):
+        for small, large in group_small(self._pool, sources):
             if large is not None:
-                yield self.put_file(large)
+                yield self._put_large(large)
             else:
                 yield from self._put_small(small)
 
-    def put_payload(self, entry: Entry, payload: bytes) -> None:
+    def put_payload(self, entry: Entry, payload: Payload) -> None:
         """Keep an entry as it came from another store.
 
         Raises:
@@ -124,7 +136,7 @@ class Writer:
             raise CorruptError(f"object {entry.digest.hex()} arrived damaged: {error}", hint="try again") from error
         self.put_verified([(entry, payload)])
 
-    def put_verified(self, pairs: Sequence[tuple[Entry, bytes]]) -> None:
+    def put_verified(self, pairs: Sequence[tuple[Entry, Payload]]) -> None:
         """Keep entries that the caller has compared with their names.
 
         Raises:
@@ -185,7 +197,7 @@ class Writer:
             self._relied.clear()
         self._append([self._encode(chunk) for digest, chunk in wanted.items() if digest not in places])
 
-    def _encode(self, chunk: _Chunk) -> tuple[Entry, bytes | memoryview]:
+    def _encode(self, chunk: _Chunk) -> _Pair:
         size = len(chunk.content)
         codec, payload = Codec.RAW, chunk.content
         if self._compressible > 0 and not chunk.is_list:
@@ -193,11 +205,10 @@ class Writer:
             codec, payload = compress(chunk.content)
         return Entry(chunk.digest, chunk.is_list, codec, size, len(payload)), payload
 
-    def _append(self, pairs: Sequence[tuple[Entry, bytes | memoryview]]) -> None:
-        for start in range(0, len(pairs), _VECTOR // 2):
+    def _append(self, pairs: Sequence[_Pair]) -> None:
+        for some in _batch(pairs):
             if self._tail is None:
-                self._tail = _Tail(self._index)
-            some = pairs[start : start + _VECTOR // 2]
+                self._tail = _Tail(self._index, self._stages)
             self._tail.append(some)
             self._fresh.update(entry.digest for entry, _ in some)
             if self._tail.size >= PACK_BYTES:
@@ -228,14 +239,15 @@ class Mover:
     def __init__(self, index: Index) -> None:
         self._index = index
         self._tail: _Tail | None = None
+        self._stages = Stages(1, _STAGE_BYTES)
 
-    def put(self, entry: Entry, payload: bytes) -> None:
+    def put(self, entry: Entry, payload: Payload) -> None:
         """Write an entry again; what lies raw is compressed if it pays."""
         if entry.codec is Codec.RAW and not entry.is_list:
             codec, packed = compress(payload)
             entry, payload = entry._replace(codec=codec, stored=len(packed)), bytes(packed)
         if self._tail is None:
-            self._tail = _Tail(self._index, is_apart=True)
+            self._tail = _Tail(self._index, self._stages, is_apart=True)
         self._tail.append([(entry, payload)])
         if self._tail.size >= PACK_BYTES:
             self.commit()
@@ -256,8 +268,10 @@ class Mover:
 class _Tail:
     """The end of one pack, which this writer alone appends to."""
 
-    def __init__(self, index: Index, *, is_apart: bool = False) -> None:
+    def __init__(self, index: Index, stages: Stages, *, is_apart: bool = False) -> None:
         self._index = index
+        self._stages = stages
+        self._stage: Stage | None = None
         self.placed: list[Placed] = []
         self._descriptor, self._path, self._is_made = _make_pack(index) if is_apart else _take_pack(index)
         try:
@@ -265,18 +279,23 @@ class _Tail:
         except BaseException:
             os.close(self._descriptor)
             raise
+        if self._is_made:
+            self._stage = stages.take()
 
-    def append(self, pairs: Sequence[tuple[Entry, bytes | memoryview]]) -> None:
+    def append(self, pairs: Sequence[_Pair]) -> None:
         """Append entries; nothing of it counts before `commit`."""
-        parts: list[bytes | memoryview] = []
+        parts: list[Payload] = []
         offset = self.size
         placed = []
         for entry, payload in pairs:
             parts += (encode_header(entry), payload)
             placed.append(Placed(entry, offset + HEADER_BYTES))
             offset += HEADER_BYTES + entry.stored
-        with reported(self._path):
-            _write_all(self._descriptor, parts, self.size)
+        if self._stage is not None:
+            self._stage.append(parts)
+        else:
+            with reported(self._path):
+                _write_all(self._descriptor, parts, self.size)
         self.size = offset
         self.placed += placed
 
@@ -284,9 +303,11 @@ class _Tail:
         """Flush to the disk, tell the index, let go."""
         try:
             with reported(self._path):
-                os.fdatasync(self._descriptor)
-                if self._is_made:
+                if self._stage is not None:
+                    self._stage.write(self._descriptor)
                     sync_folder(self._path.parent)
+                else:
+                    os.fdatasync(self._descriptor)
             # From here on the bytes stay, whatever becomes of the index.
             self._end = self.size
             self._index.insert(self._path.name, self.size, self.placed, moves=moves)
@@ -295,6 +316,9 @@ class _Tail:
 
     def close(self) -> None:
         """Let go of the pack; what was not committed is cut off, so that a full disk has room again."""
+        if self._stage is not None:
+            self._stages.give_back(self._stage)
+            self._stage = None
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._end)
@@ -303,6 +327,19 @@ class _Tail:
 
 
 _next_id = uuid7_source()
+
+
+def _batch(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
+    batch: list[_Pair] = []
+    n_bytes = 0
+    for entry, payload in pairs:
+        batch.append((entry, payload))
+        n_bytes += entry.stored
+        if n_bytes >= _BATCH_BYTES or len(batch) == _BATCH:
+            yield batch
+            batch, n_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _take_pack(index: Index) -> tuple[int, Path, bool]:
@@ -349,7 +386,7 @@ def _cut_torn(index: Index, path: Path, descriptor: int) -> int:
     return end
 
 
-def _write_all(descriptor: int, parts: list[bytes | memoryview], offset: int) -> None:
+def _write_all(descriptor: int, parts: list[Payload], offset: int) -> None:
     n_written = os.pwritev(descriptor, parts, offset)
     n_expected = sum(len(part) for part in parts)
     while n_written < n_expected:

@@ -81,7 +81,8 @@ def open_bucket(name: str, table: RemoteTable, root: Path, environment: Mapping[
     """
     environment = os.environ if environment is None else environment
     address = parse_address(table.url, root)
-    return Bucket(name, table.url, _open(address, table, environment), is_network=address.scheme != "file")
+    folder = Path(address.place) if address.scheme == "file" else None
+    return Bucket(name, table.url, _open(address, table, environment), folder=folder)
 
 
 def _open(address: Address, table: RemoteTable, environment: Mapping[str, str]) -> "ObjectStore":

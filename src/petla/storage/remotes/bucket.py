@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from petla.core.errors import ForbiddenError, NotFoundError, PetlaError, UnavailableError
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import reported
+from petla.storage.remotes.folders import Folder
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -37,14 +38,15 @@ class Bucket:
         name: of the remote, for people.
         url: of the remote; holds no secret.
         store: the client.
-        is_network: False: a folder of this machine.
+        folder: of this machine, where it is one.
     """
 
-    def __init__(self, name: str, url: str, store: "ObjectStore", *, is_network: bool) -> None:
+    def __init__(self, name: str, url: str, store: "ObjectStore", *, folder: Path | None = None) -> None:
         self.name = name
         self.url = url
-        self.is_network = is_network
+        self.is_network = folder is None
         self._store = store
+        self._folder = Folder(folder) if folder else None
 
     def __repr__(self) -> str:
         return f"Bucket({self.name!r}, {self.url!r})"
@@ -67,6 +69,8 @@ class Bucket:
             NotFoundError, ForbiddenError, UnavailableError: as `get`.
         """
         with self._asking(key) as obstore:
+            if self._folder is not None:
+                return self._folder.read_range(key, start, length)
             return bytes(obstore.get_range(self._store, key, start=start, length=length))
 
     def get_to(self, key: str, path: Path, progress: Progress = SILENT) -> None:
@@ -130,6 +134,17 @@ class Bucket:
             except (obstore.exceptions.AlreadyExistsError, obstore.exceptions.PreconditionError):
                 return False
             return True
+
+    def create_of(self, key: str, parts: Sequence[bytes | memoryview]) -> bool:
+        """Write a large object of several parts unless there is one; return whether it was written.
+
+        Raises:
+            ForbiddenError, NotFoundError, UnavailableError: as `get`.
+        """
+        if self._folder is None:
+            return self.create(key, b"".join(parts))
+        with self._asking(key):
+            return self._folder.create(key, parts)
 
     def size_of(self, key: str) -> int | None:
         """Return an object's size in bytes; None: there is none.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from petla.core.errors import CorruptError, UnavailableError
 from petla.storage.files import make_folder, reported
-from petla.storage.objects.index import Place
+from petla.storage.objects.index import Place, ask_for_many
 from petla.storage.objects.packs import HEADER_BYTES, Codec, Entry, decode_header
 from petla.storage.remotes.bucket import Bucket
 
@@ -26,14 +26,11 @@ CREATE TABLE IF NOT EXISTS entries (
     stored INTEGER NOT NULL, size INTEGER NOT NULL, flags INTEGER NOT NULL
 ) WITHOUT ROWID;
 """
-_FIND = """
-SELECT digest, name, offset, stored, entries.size, flags
-FROM entries JOIN packs ON packs.id = pack WHERE digest = ?
+_SELECT = """
+SELECT digest, name, offset, stored, entries.size, flags FROM entries JOIN packs ON packs.id = pack
 """
-_LIST = """
-SELECT digest, name, offset, stored, entries.size, flags
-FROM entries JOIN packs ON packs.id = pack WHERE name = ? ORDER BY offset
-"""
+_FIND = f"{_SELECT} WHERE digest = ?"
+_LIST = f"{_SELECT} WHERE name = ? ORDER BY offset"
 
 
 class Catalog:
@@ -81,8 +78,7 @@ class Catalog:
         """Return the places of those entries that are on the remote."""
         with self._mutex:
             connection = self._opened()
-            rows = (connection.execute(_FIND, (digest,)).fetchone() for digest in digests)
-            return {row[0]: _place_of(row) for row in rows if row is not None}
+            return {row[0]: _place_of(row) for row in ask_for_many(connection, _SELECT, digests)}
 
     def list_packs(self) -> dict[str, int]:
         """Return the size of each pack by name."""

@@ -10,7 +10,7 @@ from petla.core.progress import Progress
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.index import Place
 from petla.storage.objects.naming import decode_list
-from petla.storage.objects.packs import Entry, open_payload
+from petla.storage.objects.packs import Entry, Payload, open_payload
 from petla.storage.objects.writing import Writer
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import PACK, PACKS, Catalog
@@ -19,14 +19,14 @@ from petla.storage.remotes.traffic import Traffic
 _AT_ONCE = 3
 # parts of a pack that lie nearer than this are fetched in one
 _GAP_BYTES = 256 << 10
-_SPAN_BYTES = 16 << 20
+_SPAN_BYTES = 8 << 20
 
 
 class Came(NamedTuple):
     """What one request brought, verified."""
 
     n_bytes: int
-    entries: list[tuple[Entry, bytes]]
+    entries: list[tuple[Entry, Payload]]
 
 
 def pull(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterable[str], progress: Progress) -> Traffic:
@@ -37,7 +37,7 @@ def pull(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
         CorruptError: what came is not what its name says; nothing of that is kept.
         ForbiddenError, UnavailableError: the remote does not answer; what came is kept.
     """
-    lists: list[tuple[Entry, bytes]] = []
+    lists: list[tuple[Entry, Payload]] = []
     known: set[bytes] = set()
     frontier = [bytes.fromhex(digest) for digest in digests]
     n_bytes = n_entries = n_requests = 0
@@ -124,7 +124,7 @@ def fetch_span(bucket: Bucket, span: list[Place]) -> Came:
     """
     start = span[0].offset
     key = f"{PACKS}/{span[0].pack}{PACK}"
-    content = bucket.get_range(key, start, _length(span)) if _length(span) else b""
+    content = memoryview(bucket.get_range(key, start, _length(span)) if _length(span) else b"")
     entries = []
     for place in span:
         payload = content[place.offset - start : place.offset - start + place.entry.stored]
@@ -135,11 +135,12 @@ def fetch_span(bucket: Bucket, span: list[Place]) -> Came:
                 f"remote {bucket.name}: object {place.entry.digest.hex()} in {key} is damaged: {error}",
                 hint="petla data verify --remote names all that is damaged; push again from where the data are",
             ) from error
-        entries.append((place.entry, payload))
+        # a list outlives what it came with
+        entries.append((place.entry, bytes(payload) if place.entry.is_list else payload))
     return Came(len(content), entries)
 
 
-def _keep(writer: Writer, entries: Sequence[tuple[Entry, bytes]], lists: list[tuple[Entry, bytes]]) -> list[bytes]:
+def _keep(writer: Writer, entries: Sequence[tuple[Entry, Payload]], lists: list[tuple[Entry, Payload]]) -> list[bytes]:
     """Keep chunks; return what lists name, which wait until that is there."""
     writer.put_verified([(entry, payload) for entry, payload in entries if not entry.is_list])
     came = [(entry, payload) for entry, payload in entries if entry.is_list]

@@ -8,8 +8,8 @@ from petla.core.errors import ConflictError
 from petla.core.ids import uuid7_source
 from petla.core.progress import Progress
 from petla.storage.objects import ObjectStore
-from petla.storage.objects.index import Place
-from petla.storage.objects.packs import Codec, Entry, compress, encode_header
+from petla.storage.objects.index import Place, batches
+from petla.storage.objects.packs import Codec, Entry, Payload, compress, encode_header
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import LIST, PACK, PACKS, Catalog, encode_pack_list
 from petla.storage.remotes.traffic import Traffic
@@ -17,6 +17,7 @@ from petla.storage.remotes.traffic import Traffic
 # Three of them are in memory at once.
 _PACK_BYTES = 16 << 20
 _AT_ONCE = 2
+_ASKED_AT_ONCE = 4096
 _next_id = uuid7_source()
 
 
@@ -27,7 +28,10 @@ def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
         NotFoundError, CorruptError: an object is not here, or damaged.
         ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
     """
-    wanted = [place for place in objects.list_entries(digests) if catalog.find(place.entry.digest) is None]
+    wanted = []
+    for some in batches(objects.list_entries(digests), _ASKED_AT_ONCE):
+        known = catalog.find_many(place.entry.digest for place in some)
+        wanted += [place for place in some if place.entry.digest not in known]
     progress.begin(f"pushing to {bucket.name}", sum(place.entry.stored for place in wanted))
     waiting: deque[Future[int]] = deque()
     n_bytes = n_packs = 0
@@ -66,13 +70,13 @@ def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Pl
     return n_bytes
 
 
-def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, bytes]]) -> int:
+def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, Payload]]) -> int:
     """Send one pack, then its list; return the bytes.
 
     Raises:
         ForbiddenError, UnavailableError: the remote does not answer.
     """
-    parts: list[bytes] = []
+    parts: list[Payload] = []
     headers: list[bytes] = []
     entries: list[Entry] = []
     for entry, payload in pairs:
@@ -81,16 +85,15 @@ def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, byt
         headers.append(header)
         entries.append(entry)
     name = _next_id().replace("-", "")
-    content = b"".join(parts)
-    parts.clear()
-    if not bucket.create(f"{PACKS}/{name}{PACK}", content):
+    n_bytes = sum(len(part) for part in parts)
+    if not bucket.create_of(f"{PACKS}/{name}{PACK}", parts):
         raise ConflictError(f"remote {bucket.name} has a pack {name} already", hint="push again")
     bucket.put(f"{PACKS}/{name}{LIST}", encode_pack_list(headers))
     catalog.add(name, entries)
-    return len(content)
+    return n_bytes
 
 
-def _pack(entry: Entry, payload: bytes) -> tuple[Entry, bytes]:
+def _pack(entry: Entry, payload: Payload) -> tuple[Entry, Payload]:
     """What takes longer to send than to compress."""
     if entry.codec is not Codec.RAW or entry.is_list:
         return entry, payload

@@ -13,7 +13,7 @@ from petla.core.progress import SILENT, Progress
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.index import Place
 from petla.storage.objects.naming import decode_list
-from petla.storage.objects.packs import HEADER_BYTES, Entry, open_payload
+from petla.storage.objects.packs import HEADER_BYTES, Entry, Payload, open_payload
 from petla.storage.objects.store import Damage
 from petla.storage.objects.sweeping import Sweep
 from petla.storage.remotes.bucket import Bucket
@@ -161,14 +161,14 @@ def _give_up(bucket: Bucket, catalog: Catalog, parts: Sequence[_Part], progress:
     catalog.refresh()
 
 
-def _fetch_live(bucket: Bucket, parts: Sequence[_Part]) -> Iterator[tuple[Entry, bytes]]:
+def _fetch_live(bucket: Bucket, parts: Sequence[_Part]) -> Iterator[tuple[Entry, Payload]]:
     for part in parts:
         for span in plan_spans(part.live):
             yield from fetch_span(bucket, span).entries
 
 
-def _group(pairs: Iterable[tuple[Entry, bytes]]) -> Iterator[list[tuple[Entry, bytes]]]:
-    group: list[tuple[Entry, bytes]] = []
+def _group(pairs: Iterable[tuple[Entry, Payload]]) -> Iterator[list[tuple[Entry, Payload]]]:
+    group: list[tuple[Entry, Payload]] = []
     n_bytes = 0
     for entry, payload in pairs:
         group.append((entry, payload))
