@@ -17,7 +17,7 @@ from petla.cli.parts import Parts
 # them together take as long as the rest of a start.
 HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.projects", ("init",)),
-    ("petla.cli.commands.data", ("data",)),
+    ("petla.cli.commands.data", ("data", "git")),
     ("petla.cli.commands.runs", ("run", "run-request", "runs")),
     ("petla.cli.commands.models", ("models",)),
     ("petla.cli.commands.deploy", ("deploy", "rollback", "deployments")),

@@ -8,7 +8,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -39,6 +40,57 @@ class GitState(msgspec.Struct, frozen=True):
     commit: str
     # something in the project's folder differs from the commit, or is not in it
     is_dirty: bool
+
+
+class Repository(msgspec.Struct, frozen=True):
+    """Where a project's repository lies."""
+
+    # of its work tree
+    top: Path
+    hooks: Path
+    # false: the hooks are those of several repositories
+    owns_hooks: bool
+
+
+def find_repository(root: Path) -> Repository | None:
+    """Return the repository that a folder lies in; None: there is none, or no Git."""
+    if _is_nowhere(_run(root, ("rev-parse", "--show-toplevel"))):
+        return None
+    top = Path(_git(root, "rev-parse", "--show-toplevel"))
+    own = (root / _git(root, "rev-parse", "--git-common-dir")).resolve()
+    hooks = (root / _git(root, "rev-parse", "--git-path", "hooks")).resolve()
+    return Repository(top, hooks, hooks.is_relative_to(own) or hooks.is_relative_to(top.resolve()))
+
+
+def read_setting(root: Path, key: str) -> str:
+    """Return a setting of Git; empty: it is not set."""
+    done = _run(root, ("config", "--get", key))
+    return _text(done.stdout) if done is not None and done.returncode == 0 else ""
+
+
+def list_changed(root: Path, old: str, new: str) -> list[str]:
+    """Return the paths below a project in which two commits differ.
+
+    Raises:
+        UnavailableError: there is no such commit.
+    """
+    names = _git(root, "diff", "--name-only", "--no-renames", "--relative", "-z", old, new).split("\0")
+    return [name for name in names if name]
+
+
+def list_staged(root: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """Yield what is about to be committed below a project: path, size in bytes, and what reads it.
+
+    Raises:
+        UnavailableError: Git cannot be read.
+    """
+    question = ("diff", "--cached", "--raw", "--no-renames", "--no-abbrev", "--diff-filter=AM", "--relative", "-z")
+    words = iter(_git(root, *question).split("\0"))
+    blobs = {next(words): word.split()[3] for word in words if word.startswith(":")}
+    sizes = _git(root, "cat-file", "--batch-check=%(objectsize)", content="\n".join(blobs.values()).encode())
+    for (path, blob), size in zip(blobs.items(), sizes.split("\n"), strict=False):
+        if size.isdigit():
+            yield path, int(size), partial(_read_blob, root, blob)
 
 
 def read_state(root: Path) -> GitState:
@@ -208,6 +260,10 @@ def export_tree(root: Path, commit: str, target: Path) -> None:
             made.rename(target)
     finally:
         shutil.rmtree(made, ignore_errors=True)
+
+
+def _read_blob(root: Path, blob: str) -> bytes:
+    return next((content for _, content in _read_blobs(root, [blob])), b"")
 
 
 def _read_blobs(root: Path, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:

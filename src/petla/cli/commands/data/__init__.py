@@ -1,8 +1,8 @@
-"""`petla data`: dataset versions, remotes, and what travels between them."""
+"""`petla data` and `petla git`: dataset versions, remotes, what travels between them, and how they follow Git."""
 
 import typer
 
-from petla.cli.commands.data import transfer, upkeep, versions
+from petla.cli.commands.data import hooks, transfer, upkeep, versions
 
 
 def register(app: typer.Typer) -> None:
@@ -12,3 +12,4 @@ def register(app: typer.Typer) -> None:
     transfer.register(group)
     upkeep.register(group)
     app.add_typer(group, name="data")
+    hooks.register(app)
