@@ -4,6 +4,8 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from petla.core.errors import ConflictError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
@@ -18,7 +20,7 @@ from petla.data.history import records
 from petla.data.history.records import DatasetVersion
 from petla.data.history.registration import ignore_in_git
 from petla.data.history.tombstones import find_forgotten_in, list_forgotten, without_forgotten
-from petla.data.pointers import Pointer, decode_pointer, encode_pointer, pointer_path
+from petla.data.pointers import Origin, Pointer, decode_pointer, encode_pointer, find_pointer, pointer_path
 from petla.storage.database import reading
 from petla.storage.files import lock, write_atomic
 from petla.storage.objects.intake import digest_file, digest_files
@@ -131,11 +133,20 @@ def working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]
     return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
 
 
-def point(ws: Workspace, where: str, version: DatasetVersion) -> None:
-    """Make the pointer beside a path name a version, and keep the data itself out of Git."""
+def point(ws: Workspace, where: str, version: DatasetVersion, origin: Origin | None = None) -> None:
+    """Make the pointer beside a path name a version, and keep the data itself out of Git.
+
+    Args:
+        ws: the project.
+        where: the path.
+        version: that it names from now on.
+        origin: where the data were imported from; None: as the pointer says already.
+    """
     path = ws.root / where
-    content = pointer_content(where, version)
     pointer = pointer_path(path)
+    former = find_pointer(pointer)
+    origin = origin or (former.origin if former else None)
+    content = encode_pointer(msgspec.structs.replace(pointer_of(where, version), origin=origin))
     if not pointer.is_file() or pointer.read_bytes() != content:
         write_atomic(pointer, content)
     ignore_in_git(path)

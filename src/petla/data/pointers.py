@@ -4,6 +4,7 @@ They are DVC's own, with Pętla's name for the same bytes under `meta`, which DV
 long as the md5 beside it is still the one of the output: DVC does not know that it has to change both.
 """
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +13,24 @@ from typing import Any
 import msgspec
 
 from petla.core.errors import InvalidError
+from petla.storage.objects.naming import md5_of
 
 SUFFIX = ".dvc"
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_VERSION_KEYS = ("checksum", "etag")
 _YAML_WORDS = frozenset({"true", "false", "yes", "no", "on", "off", "null", "y", "n"})
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where imported data came from, as DVC writes it."""
+
+    url: str
+    # what the server says of the content; its word for it
+    version: str
+    size_bytes: int
+    # DVC's: `checksum` for HTTP, `etag` for clouds
+    key: str = "checksum"
 
 
 class Pointer(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +46,8 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     # written by DVC 2: the md5 is that of the bytes with Unix's line ends, where they look like text
     is_unix_md5: bool = False
+    # None: nobody imported it
+    origin: Origin | None = None
 
 
 def pointer_path(path: Path) -> Path:
@@ -46,7 +62,8 @@ def pointer_path(path: Path) -> Path:
 
 def encode_pointer(pointer: Pointer) -> bytes:
     """Write a pointer as DVC writes it, so that the same version gives the same bytes."""
-    lines = ["outs:", f"- md5: {pointer.md5}", f"  size: {pointer.size_bytes}"]
+    lines = _encode_origin(pointer, pointer.origin) if pointer.origin else []
+    lines += ["outs:", f"- md5: {pointer.md5}", f"  size: {pointer.size_bytes}"]
     if pointer.md5.endswith(".dir"):
         lines.append(f"  nfiles: {pointer.files}")
     lines += ["  hash: md5", f"  path: {_quote(pointer.path)}"]
@@ -82,7 +99,7 @@ def decode_pointer(content: bytes, path: Path) -> Pointer:
     try:
         raw = load_yaml(content)
         pointer = pointer_of_out(raw["outs"][0])
-        return msgspec.structs.replace(pointer, digest=_own_digest(raw, pointer))
+        return msgspec.structs.replace(pointer, digest=_own_digest(raw, pointer), origin=_origin_of(raw))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise InvalidError(
             f"{path} is no pointer to data: {type(error).__name__}: {error}",
@@ -148,6 +165,28 @@ def _own_digest(raw: dict[str, Any], pointer: Pointer) -> str:
     if not isinstance(own, dict) or pointer.is_unix_md5 or own.get("md5") != pointer.md5:
         return ""
     return str(own.get("digest", ""))
+
+
+def _origin_of(raw: dict[str, Any]) -> Origin | None:
+    deps = raw.get("deps")
+    first = deps[0] if isinstance(deps, list) and len(deps) == 1 and isinstance(deps[0], dict) else {}
+    key = next((key for key in _VERSION_KEYS if key in first), "")
+    if not key or "://" not in str(first.get("path", "")):
+        return None
+    return Origin(str(first["path"]), str(first[key]), int(first.get("size") or 0), key)
+
+
+def _encode_origin(pointer: Pointer, origin: Origin) -> list[str]:
+    """Write where it came from, with DVC's hash over the file: it asks for a new one when that does not fit.
+
+    Source: DVC 3.60, `stage/utils.py`, `compute_md5`.
+    """
+    dep = {origin.key: origin.version, "hash": "md5", "path": origin.url}
+    out = {"md5": pointer.md5, "hash": "md5", "path": pointer.path}
+    seal = md5_of(json.dumps({"deps": [dep], "outs": [out]}, sort_keys=True).encode()).hexdigest()
+    version = "'" + origin.version.replace("'", "''") + "'"
+    lines = [f"md5: {seal}", "frozen: true", "deps:", f"- {origin.key}: {version}", f"  size: {origin.size_bytes}"]
+    return [*lines, "  hash: md5", f"  path: {_quote(origin.url)}"]
 
 
 def _quote(text: str) -> str:

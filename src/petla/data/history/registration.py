@@ -68,22 +68,31 @@ def choose_name(project: Project, place: str, name: str | None) -> str:
     return chosen
 
 
-def append_table(root: Path, project: Project, name: str, place: str) -> Project:
+def append_table(root: Path, project: Project, name: str, place: str, *, url: str = "") -> Project:
     """Add a dataset to the end of the project file; return the project as it is then.
 
     A DVC project without a project file has its pointers in place of one.
+
+    Args:
+        root: the project's folder.
+        project: as it is.
+        name: of the dataset.
+        place: its path.
+        url: where it was imported from.
 
     Raises:
         InvalidError: the project file would not be valid with it; it stays as it was.
     """
     path = root / PROJECT_FILE
     if not path.exists():
-        return msgspec.structs.replace(project, data={**project.data, name: DatasetTable(path=place)})
+        return msgspec.structs.replace(project, data={**project.data, name: DatasetTable(path=place, url=url)})
     # NOTE: some editors begin a file with a mark that only "-sig" takes away
     text = path.read_text(encoding="utf-8-sig")
     end = "" if text.endswith("\n") else "\n"
     # A JSON text is a TOML text.
     text += f"{end}\n[data.{name}]\npath = {msgspec.json.encode(place).decode()}\n"
+    if url:
+        text += f"url = {msgspec.json.encode(url).decode()}\n"
     grown = decode_project(text)
     write_atomic(path, text.encode())
     return grown

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from petla.core.clock import to_text
 from petla.core.errors import ForbiddenError, NotFoundError, PetlaError, UnavailableError
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import reported
@@ -157,6 +158,16 @@ class Bucket:
                 return int(obstore.head(self._store, key)["size"])
         except NotFoundError:
             return None
+
+    def describe(self, key: str) -> tuple[str, int]:
+        """Return an object's etag, and its size in bytes.
+
+        Raises:
+            NotFoundError, ForbiddenError, UnavailableError: as `get`.
+        """
+        with self._asking(key) as obstore:
+            meta = obstore.head(self._store, key)
+            return str(meta["e_tag"] or to_text(meta["last_modified"])).strip('"'), int(meta["size"])
 
     def exists(self, key: str) -> bool:
         """Whether there is an object.

@@ -1,5 +1,6 @@
 """`petla data push`, `pull` and `remote`."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,6 +17,7 @@ def register(group: typer.Typer) -> None:
     """Add the commands of this file."""
     group.command("push", epilog="Example: petla data push")(push)
     group.command("pull", epilog="Example: petla data pull flights --rev v1.2")(pull)
+    group.command("import", epilog="Example: petla data import https://example.org/flights.csv")(import_from)
     remote = typer.Typer(help="Where data are pushed to and pulled from.", no_args_is_help=True)
     remote.command("add", epilog="Example: petla data remote add origin s3://bucket/prefix")(add)
     remote.command("list", epilog="Example: petla data remote list")(list_all)
@@ -77,6 +79,37 @@ def pull(
             note(line)
     if not report.versions:
         say("no dataset yet; next: petla data add FILE")
+
+
+def import_from(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="https://…, s3://…, az://… or gs://…; with --update, a dataset.")],
+    path: Annotated[Path | None, typer.Argument(help="Where it goes; else by the last part of the URL.")] = None,
+    name: Annotated[str | None, typer.Option(help="The dataset's name in petla.toml.")] = None,
+    is_update: Annotated[bool, typer.Option("--update", help="Ask again where a dataset came from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Download a file, keep it as a version, and remember where it came from; again: only if it has changed."""
+    from petla.data.transfer.imports import import_url, update
+
+    workspace = workspace_of(context)
+    with byte_progress() as progress:
+        if is_update:
+            report = update(workspace, workspace.get_dataset(url)[0], progress=progress)
+        else:
+            report = import_url(workspace, url, path, name=name, progress=progress)
+    if as_json:
+        print_json(report)
+        return
+    if report.added is None:
+        say(f"{report.dataset} is what it was: {report.url} has not changed")
+        return
+    version = report.added.version
+    what = "is new" if report.added.is_new else "was known already"
+    say(f"{report.dataset} version {version.version} {what}: {show_bytes(version.size_bytes)} from {report.url}")
+    for finding in report.added.findings:
+        note(f"{finding.severity}: {finding.message} ({finding.before} -> {finding.after})")
+    say(f"next: git add {report.path}.dvc petla.toml && git commit; later: petla data import --update {report.dataset}")
 
 
 def add(
