@@ -140,7 +140,7 @@ def test_add_names_what_is_not_there_or_outside(ws: Workspace, tmp_path: Path) -
         add(ws, Path("lost.csv"))
     with pytest.raises(InvalidError, match="outside the project"):
         add(ws, tmp_path / "outside.csv")
-    with pytest.raises(InvalidError, match="holds no file"):
+    with pytest.raises(NotFoundError, match="holds no file"):
         add(ws, ws.root / "empty")
     with pytest.raises(InvalidError, match=r"linked/away is neither a file nor a folder"):
         add(ws, ws.root / "linked")

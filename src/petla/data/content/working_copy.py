@@ -73,8 +73,8 @@ def list_stamps(path: Path) -> Stamps:
     """Return the stamps of a dataset.
 
     Raises:
-        NotFoundError: there is nothing at the path.
-        InvalidError: a folder holds no file, or something that is neither file nor folder.
+        NotFoundError: there is nothing at the path, or a folder without a file.
+        InvalidError: a folder holds something that is neither file nor folder.
     """
     try:
         status = path.stat()
@@ -90,7 +90,9 @@ def list_stamps(path: Path) -> Stamps:
     folders: list[str] = []
     _walk(str(path), "", found, folders)
     if not found:
-        raise InvalidError(f"folder {path} holds no file", hint="put the data there first")
+        raise NotFoundError(
+            f"folder {path} holds no file", hint="put the data there, or bring them back with 'petla data checkout'"
+        )
     paths = sorted(found)
     numbers = array("q", chain.from_iterable(map(found.__getitem__, paths)))
     return Stamps(paths, numbers.tobytes(), sorted(folders))

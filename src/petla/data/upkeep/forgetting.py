@@ -57,7 +57,7 @@ def find_items(ws: Workspace, what: str) -> list[Item]:
 
     Raises:
         NotFoundError: no version that is known here has it.
-        InvalidError: it is an empty file, or a whole folder.
+        InvalidError: it is an empty file.
     """
     everything = list_known_versions(ws)
     names = _names_of(ws, what)
@@ -71,7 +71,9 @@ def find_items(ws: Workspace, what: str) -> list[Item]:
             f"no version has {what!r}",
             hint="give the path of one file, such as data/faces/a.png, or its digest; see petla data log",
         )
-    if any(item.size_bytes == 0 for item in items):
+    # an empty file says nothing of anybody
+    items = [item for item in items if item.size_bytes]
+    if not items:
         raise InvalidError(f"{what} is empty: there is nothing to forget", hint="remove the file and add the dataset")
     return items
 
