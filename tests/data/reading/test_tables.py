@@ -1,12 +1,13 @@
 """Tables from files and folders."""
 
+import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.data.reading.tables import convert_table, is_table, read_frame, reading
+from petla.data.reading.tables import convert_table, is_table, read_frame, reading, scan_batches
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -138,3 +139,19 @@ def test_cut_off_csv_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b,c\n1,2,3\n4,5,6")
     with reading(tmp_path / "t.csv") as part:
         assert part.find_flaw() == ""
+
+
+def test_lines_are_read_block_by_block_and_go_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petla.data.reading.lines._BLOCK_BYTES", 64)
+    path = tmp_path / "rows.jsonl"
+    rows = [{"n": number, "word": "x" * number} for number in range(20)] + [{"n": 0.5, "late": True}]
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+
+    with reading(path) as part:
+        assert dict(part.schema()) == {"n": pl.Float64(), "word": pl.String(), "late": pl.Boolean()}
+        frame = pl.concat(scan_batches(part))
+
+    assert frame.height == 21
+    assert frame["n"].to_list() == [*map(float, range(20)), 0.5]
+    assert frame["late"].to_list() == [None] * 20 + [True]
+    assert frame["word"][19] == "x" * 19

@@ -224,7 +224,7 @@ def _sketch_once(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
         sketch.update(batch.cast({name: kind for name, kind in wanted.items() if batch.schema[name] != kind}))
         is_empty = False
     if is_empty:
-        sketch.update(part.scan().head(0).collect())
+        sketch.update(pl.DataFrame(schema=part.schema()))
     return sketch
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from petla.core.errors import InvalidError, NotFoundError
 from petla.data.reading.delimited import DelimitedFile, opened
 from petla.data.reading.dialects import Dialect, find_torn_end
+from petla.data.reading.lines import LinesFile
 from petla.data.reading.names import (
     ARROW_SUFFIXES,
     CSV_SUFFIXES,
@@ -35,6 +36,7 @@ class Part:
     def __init__(self, path: Path, delimited: DelimitedFile | None) -> None:
         self.path = path
         self._delimited = delimited
+        self._lines = LinesFile(path) if path.suffix.lower() in LINES_SUFFIXES else None
 
     @property
     def dialect(self) -> Dialect | None:
@@ -54,6 +56,17 @@ class Part:
             return pl.scan_ipc(self.path)
         return pl.scan_ndjson(self.path, infer_schema_length=None)
 
+    def schema(self) -> "pl.Schema":
+        """Return what its columns hold, as far as that is known without reading all of a CSV."""
+        return self._lines.schema if self._lines else self.scan().collect_schema()
+
+    def batches(self) -> "Iterator[pl.DataFrame]":
+        """Yield its rows in their order, about 100,000 at a time."""
+        if self._lines is not None:
+            yield from self._lines.batches()
+        else:
+            yield from self.scan().collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
+
     def read(self) -> "pl.DataFrame":
         """Return its rows."""
         return self._delimited.read() if self._delimited else self.scan().collect()
@@ -69,7 +82,7 @@ class Part:
         """Say what is wrong with a file that can be read all the same; empty: nothing."""
         if self.dialect is None:
             return ""
-        return find_torn_end(self.path, self.dialect, len(self.scan().collect_schema()))
+        return find_torn_end(self.path, self.dialect, len(self.schema()))
 
 
 def is_table(path: Path) -> bool:
@@ -111,7 +124,7 @@ def list_schemas(path: Path) -> "dict[Path, pl.Schema]":
     schemas = {}
     for part in _require_parts(path):
         with reading(part) as opened_part:
-            schemas[part] = opened_part.scan().collect_schema()
+            schemas[part] = opened_part.schema()
     _check_columns(schemas)
     return schemas
 
@@ -122,7 +135,7 @@ def scan_batches(part: Part) -> "Iterator[pl.DataFrame]":
     Raises:
         polars.exceptions.PolarsError: they cannot be read, perhaps because a later row is of another kind.
     """
-    yield from part.scan().collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
+    yield from part.batches()
 
 
 @contextlib.contextmanager
