@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from petla.storage.objects.naming import MOST_BYTES
 from petla.storage.objects.packs import Payload
+from petla.storage.objects.uncached import write_large
 
 _ZEROS = bytes(MOST_BYTES)
+_LARGE_BYTES = 64 << 20
 
 
 class Wanted(NamedTuple):
@@ -19,26 +21,27 @@ class Wanted(NamedTuple):
     mode: int
 
 
-def create(wanted: Wanted, chunks: Iterable[Payload]) -> int:
+def create(wanted: Wanted, chunks: Iterable[Payload], *, size: int = 0) -> int:
     """Write a file that must not be there yet; return its bytes.
 
     Raises:
         OSError: it is there, or cannot be written.
     """
     descriptor = os.open(wanted.target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, wanted.mode)
-    return fill(descriptor, chunks, wanted.mode)
+    return fill(descriptor, chunks, wanted.mode, size=size)
 
 
-def fill(descriptor: int, chunks: Iterable[Payload], mode: int) -> int:
+def fill(descriptor: int, chunks: Iterable[Payload], mode: int, *, size: int = 0) -> int:
     """Write a file's content and close it; return the bytes.
 
     Args:
         descriptor: of an empty file.
         chunks: its content.
         mode: it has it afterwards, whatever the mask of the process says.
+        size: of the content in bytes, where it may be large.
     """
     try:
-        n_bytes = _write_sparse(descriptor, chunks)
+        n_bytes = (write_large if size >= _LARGE_BYTES else _write_sparse)(descriptor, chunks)
         # NOTE: each of the two changes takes the kernel as long as making the file
         status = os.fstat(descriptor)
         if status.st_size != n_bytes:

@@ -154,7 +154,7 @@ class ObjectStore:
             OSError: the target cannot be written.
         """
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        fill(descriptor, self.read(digest), mode)
+        fill(descriptor, self.read(digest), mode, size=self.size_of(digest))
 
     def write_files(self, wanted: Sequence[Wanted], stopped: threading.Event, progress: Progress = SILENT) -> None:
         """Write objects to new files; small ones are read many at once.
@@ -185,7 +185,7 @@ class ObjectStore:
                 progress.advance(place.entry.size)
             for each in large:
                 if not stopped.is_set():
-                    progress.advance(create(each, self.read(each.digest)))
+                    progress.advance(create(each, self.read(each.digest), size=self.size_of(each.digest)))
 
     def verify(self, digest: str) -> None:
         """Read an object and compare it with its name.

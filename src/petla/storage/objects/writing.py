@@ -35,7 +35,7 @@ from petla.storage.objects.packs import (
     encode_header,
     open_payload,
 )
-from petla.storage.objects.staging import Stage, Stages
+from petla.storage.objects.uncached import Stage, Stages
 
 # So many new bytes of a session are compressed at once; the rest would keep people waiting, and is compressed when it
 # travels or when a sweep writes it again.
