@@ -9,6 +9,7 @@ import pytest
 from petla.core.errors import BusyError, CorruptError, ForbiddenError, NotFoundError, PetlaError, UnavailableError
 from petla.core.project import RemoteTable
 from petla.storage.objects import ObjectStore
+from petla.storage.remotes import upkeep
 from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.packs import Mark, PackRemote
@@ -154,6 +155,54 @@ class TestPackRemote:
 
         assert mine.push(digest) > 0
         assert [item.key for item in mine.bucket.list("pushes")] == []
+
+    def test_a_sweep_keeps_what_is_needed_and_frees_the_rest(self, mine: Desk, yours: Desk) -> None:
+        shared = noise(20, 3_000_000)
+        kept, gone = (mine.objects.put_bytes(shared + noise(seed, 3_000_000)) for seed in (21, 22))
+        mine.push(kept, gone)
+        before = sum(item.size_bytes for item in mine.bucket.list("packs"))
+
+        with mine.remote.sweeping() as catalog:
+            planned = upkeep.plan_sweep(mine.bucket, catalog, mine.objects, [kept])
+            done = upkeep.sweep(mine.bucket, catalog, mine.objects, [kept])
+
+        after = sum(item.size_bytes for item in mine.bucket.list("packs"))
+        assert planned == done
+        assert done.bytes_freed > 2_900_000
+        assert before - after == pytest.approx(done.bytes_freed, rel=0.1)
+        yours.pull(kept)
+        assert yours.objects.get_bytes(kept)[:3_000_000] == shared
+        with pytest.raises(NotFoundError):
+            yours.pull(gone)
+        assert mine.push(gone) > 2_900_000
+
+    def test_what_is_removed_is_in_no_object(self, mine: Desk, yours: Desk) -> None:
+        secret = noise(30, 200_000)
+        kept, gone = mine.objects.put_bytes(noise(31)), mine.objects.put_bytes(secret)
+        mine.push(kept, gone)
+        yours.objects.put_bytes(secret)
+        yours.push(gone)
+
+        with mine.remote.sweeping() as catalog:
+            assert upkeep.remove(mine.bucket, catalog, mine.objects, [gone], [kept]) >= 200_000
+
+        contents = [mine.bucket.get(item.key) for item in mine.bucket.list("packs")]
+        assert not [content for content in contents if secret[100_000:100_020] in content]
+        yours.objects.remove([gone], [])
+        assert yours.pull(kept) > 0
+
+    def test_verifying_finds_what_is_damaged_and_what_is_missing(self, mine: Desk) -> None:
+        mine.push(mine.objects.put_bytes(noise(40, 900_000)))
+        assert list(upkeep.verify(mine.bucket, mine.remote.read_catalog())) == []
+        pack = next(item.key for item in mine.bucket.list("packs") if item.key.endswith(".pack"))
+        content = bytearray(mine.bucket.get(pack))
+        content[len(content) // 2] ^= 1
+        mine.bucket.put(pack, bytes(content))
+
+        (damage,) = upkeep.verify(mine.bucket, mine.remote.read_catalog())
+
+        assert damage.pack in pack
+        assert "is damaged" in damage.problem
 
     def test_what_the_remote_lacks_is_named(self, yours: Desk) -> None:
         with pytest.raises(NotFoundError, match="origin does not have all of it"):
