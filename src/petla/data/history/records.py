@@ -49,9 +49,9 @@ class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
         """Say what it was and who had it removed.
 
         Example:
-            >>> Forgotten(dataset="faces", path="a.png", object="", md5="", reason="asked", at="2026-03-01", by="ann")
-            ... .describe()
-            'faces: a.png was forgotten on 2026-03-01 by ann: asked'
+            >>> asked = {"reason": "she asked", "at": "2026-03-01T12:00", "by": "ann"}
+            >>> Forgotten(dataset="faces", path="a.png", object="0f", md5="3c", **asked).describe()
+            'faces: a.png was forgotten on 2026-03-01 by ann: she asked'
         """
         what = f"{self.dataset}: {self.path}" if self.path else self.dataset
         return f"{what} was forgotten on {self.at[:10]} by {self.by}: {self.reason}"
