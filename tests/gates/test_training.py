@@ -40,7 +40,13 @@ def test_first_version_passes_its_gates(ws: Workspace) -> None:
     result = train_once(ws)
 
     assert (result.version, result.state, result.is_unchanged) == (1, State.TESTING, False)
-    assert [check.name for check in result.verdict.checks] == ["minimum", "champion", "latency", "dirty rows"]
+    assert [check.name for check in result.verdict.checks] == [
+        "holdout",
+        "minimum",
+        "champion",
+        "latency",
+        "dirty rows",
+    ]
     assert result.verdict.passed
     version = get_version(ws, "delay", 1)
     assert version.state is State.TESTING
@@ -262,8 +268,9 @@ def test_altered_package_is_not_judged(ws: Workspace, monkeypatch: pytest.Monkey
 def test_judged_version_is_not_judged_again(ws: Workspace) -> None:
     result = train_once(ws)
 
+    training, holdout = (load_frame(ws, result.run, step) for step in ("training", "holdout"))
     with pytest.raises(Exception, match="delay:1 is testing and cannot become testing"):
-        judge(ws, get_version(ws, "delay", 1), load_frame(ws, result.run, "holdout"))
+        judge(ws, get_version(ws, "delay", 1), training, holdout)
 
 
 def test_unchanged_plan_loads_no_heavy_library(ws: Workspace) -> None:

@@ -78,7 +78,7 @@ def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progres
         remember(ws.state, dataset, content.read)
     # a large table is profiled when somebody asks for it
     previous = _find_previous(ws, version) if is_new and version.profile else None
-    findings = check_version(ws, version, previous) if previous and previous.profile else ()
+    findings = _judge_profile(ws, version, previous) if is_new and version.profile else ()
     return AddReport(version=version, is_new=is_new, findings=findings, registered=not is_known)
 
 
@@ -106,34 +106,35 @@ def add_content(ws: Workspace, dataset: str, source: Path, *, actor: str, origin
     return version
 
 
-def check(ws: Workspace, dataset: str, *, against: int | None = None) -> tuple[DataFinding, ...]:
+def check(
+    ws: Workspace, dataset: str, *, against: int | None = None, progress: Progress = SILENT
+) -> tuple[DataFinding, ...]:
     """Compare the version that the pointer names with the one before it, or with another one.
+
+    The first version is compared with none: what the project file declares, and what is broken in itself, is found.
 
     Raises:
         NotFoundError: there is no such version, or no pointer.
     """
     version = get_pointed(ws, dataset)
-    if against is None and version.version == 1:
-        return ()
-    return check_version(ws, version, get_version(ws, dataset, version=against or version.version - 1))
+    if against is None and version.version > 1:
+        against = version.version - 1
+    reference = get_version(ws, dataset, version=against) if against is not None else None
+    return check_version(ws, version, reference, progress)
 
 
-def check_version(ws: Workspace, version: DatasetVersion, reference: DatasetVersion) -> tuple[DataFinding, ...]:
-    """Compare a version with the one it follows, by the limits of its dataset.
+def check_version(
+    ws: Workspace, version: DatasetVersion, reference: DatasetVersion | None, progress: Progress = SILENT
+) -> tuple[DataFinding, ...]:
+    """Compare a version with the one it follows, by the checks of its dataset; None: it follows none.
 
-    What is exported from decisions has the columns that the model takes and no others, so a column that is missing
-    there, or extra after it, is worth a warning only.
+    Raises:
+        NotFoundError: the files of one of them, or the schema of the project file, are not there.
+        InvalidError, UserCodeError: the schema that the project file names cannot be used.
     """
-    from petla.data.checks import check_profile
+    from petla.data.judging import judge
 
-    fresh, known = load_profile(ws, version), load_profile(ws, reference)
-    if fresh is None or known is None:
-        return ()
-    _, table = ws.get_dataset(version.dataset)
-    findings = check_profile(fresh, known, table.checks)
-    expected = set() if version.source == BY_PERSON else {"missing_column"}
-    expected |= set() if reference.source == BY_PERSON else {"extra_column"}
-    return tuple(msgspec.structs.replace(f, severity="warn") if f.rule in expected else f for f in findings)
+    return judge(ws, version, reference, progress)
 
 
 def list_versions(ws: Workspace, dataset: str, *, limit: int = 50) -> list[DatasetVersion]:
@@ -200,3 +201,10 @@ def pointer_bytes(ws: Workspace, version: DatasetVersion) -> tuple[str, bytes]:
 def _find_previous(ws: Workspace, version: DatasetVersion) -> DatasetVersion | None:
     with reading(ws.engine) as connection:
         return records.find_by_number(connection, ws.name, version.dataset, version.version - 1)
+
+
+def _judge_profile(ws: Workspace, version: DatasetVersion, previous: DatasetVersion | None) -> tuple[DataFinding, ...]:
+    """Look at a version as it is added: its rows are read when it is checked, or before a run."""
+    from petla.data.judging import judge_profile
+
+    return judge_profile(ws, version, previous if previous and previous.profile else None)

@@ -9,6 +9,7 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import Metric, ModelTable
+from petla.gates.apart import check_apart
 from petla.gates.contest import Contender, check_champion, check_minimum, pass_without_champion
 from petla.gates.service import check_dirty_rows, check_latency
 from petla.gates.verdict import Check, Verdict
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def judge(ws: Workspace, version: ModelVersion, holdout: "pl.DataFrame") -> Verdict:
+def judge(ws: Workspace, version: ModelVersion, training: "pl.DataFrame", holdout: "pl.DataFrame") -> Verdict:
     """Hold a candidate against every gate; passed, it goes to testing, else it is rejected.
 
     Args:
         ws: the project.
         version: a candidate.
+        training: the rows that it was trained on, with the target.
         holdout: rows that its training never saw, with the target.
 
     Raises:
@@ -45,7 +47,10 @@ def judge(ws: Workspace, version: ModelVersion, holdout: "pl.DataFrame") -> Verd
         model=version.model,
         version=version.version,
         champion=None if champion is None else champion.version,
-        checks=tuple(_list_checks(ws, table, version, champion, holdout)),
+        checks=(
+            check_apart(training, holdout, table.gates.holdout_overlap),
+            *_list_checks(ws, table, version, champion, holdout),
+        ),
         at=to_text(ws.clock()),
     )
     to = State.TESTING if verdict.passed else State.REJECTED

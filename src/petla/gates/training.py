@@ -118,7 +118,10 @@ def _finish(ws: Workspace, run: RunResult, request: RunRequest, path: Path) -> T
 
     _, table = ws.get_model(run.model)
     version = find_version_of_run(ws, run.model, run.run_id) or _register(ws, run, request)
-    verdict = find_verdict(version) or judge(ws, version, load_frame(ws, run, table.holdout))
+    verdict = find_verdict(version)
+    if verdict is None:
+        training, holdout = (load_frame(ws, run, step) for step in (table.training, table.holdout))
+        verdict = judge(ws, version, training, holdout)
     state = get_version(ws, run.model, version.version).state
     remember(path, Remembered(run=run, verdict=verdict, state=state))
     return TrainResult(run=run, version=version.version, state=state, verdict=verdict, is_unchanged=False)

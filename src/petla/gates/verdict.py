@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One gate's answer."""
 
-    # minimum, champion, latency, dirty rows
+    # holdout, minimum, champion, latency, dirty rows
     name: str
     passed: bool
     # one sentence a business owner understands, with the figures

@@ -15,13 +15,15 @@ class DatasetFinding(msgspec.Struct, frozen=True):
     """A finding, and where it was made."""
 
     dataset: str
-    # version that was compared with
-    before: int
+    # version that was compared with; None: there was none
+    before: int | None
     finding: DataFinding
 
     def __str__(self) -> str:
         found = self.finding
-        return f"dataset {self.dataset}: {found.message} (version {self.before}: {found.before}; now: {found.after})"
+        former = f"version {self.before}" if self.before is not None else "expected"
+        waived = f"; waived by {found.waived_by} until {found.waived_until}" if found.waived_by else ""
+        return f"dataset {self.dataset}: {found.message} ({former}: {found.before}; now: {found.after}){waived}"
 
 
 def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetFinding, ...]:
@@ -30,8 +32,10 @@ def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetF
     Without a champion: with the one that the model's newest finished run used, so that a version that was refused is
     never what the next one is compared with; else with the version before.
 
+    A version that is what the champion was trained on is asked only for what the project file declares.
+
     Returns:
-        What was found and does not forbid the run.
+        What was found, does not forbid the run, and is worth a warning.
 
     Raises:
         GateFailedError: a finding blocks, and the request does not accept the data; names the columns.
@@ -42,10 +46,9 @@ def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetF
     for name, digest in plan.data.items():
         version = get_version(ws, name, digest=digest)
         reference = _find_reference(ws, version, request.reference.get(name) or used.get(name))
-        if reference is not None:
-            findings = check_version(ws, version, reference)
-            found.extend(DatasetFinding(name, reference.version, each) for each in findings)
-    blocking = [each for each in found if each.finding.severity == "block"]
+        number = reference.version if reference is not None else None
+        found.extend(DatasetFinding(name, number, each) for each in check_version(ws, version, reference))
+    blocking = [each for each in found if each.finding.is_blocking]
     if blocking and not request.accept_data:
         lines = [f"  {each}" for each in blocking]
         raise GateFailedError(
@@ -53,10 +56,10 @@ def check_data(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[DatasetF
             hint="correct the data, or run again with '--accept-data REASON'",
             field=", ".join(dict.fromkeys(each.finding.column for each in blocking)),
         )
-    return tuple(found)
+    return tuple(each for each in found if each.finding.severity != "record")
 
 
 def _find_reference(ws: Workspace, version: DatasetVersion, digest: str | None) -> DatasetVersion | None:
     if digest is not None:
-        return None if digest == version.digest else get_version(ws, version.dataset, digest=digest)
+        return get_version(ws, version.dataset, digest=digest)
     return get_version(ws, version.dataset, version=version.version - 1) if version.version > 1 else None

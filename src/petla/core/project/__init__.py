@@ -1,6 +1,14 @@
 """The project file: every table of `petla.toml`, and `decode_project`, which turns its text into one `Project`."""
 
-from petla.core.project.checking import CheckTable
+from petla.core.project.checking import (
+    RULES,
+    CheckTable,
+    ExpectationTable,
+    Holding,
+    Severity,
+    SeverityTable,
+    WaiverTable,
+)
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
     LOWER_IS_BETTER,
@@ -25,11 +33,14 @@ __all__ = [
     "LOWER_IS_BETTER",
     "METRICS_OF_TASK",
     "PROJECT_FILE",
+    "RULES",
     "STATE_FOLDER",
     "AnswerTable",
     "CheckTable",
     "DatasetTable",
+    "ExpectationTable",
     "GateTable",
+    "Holding",
     "Look",
     "Metric",
     "ModelTable",
@@ -38,7 +49,10 @@ __all__ = [
     "Project",
     "RemoteTable",
     "RetrainTable",
+    "Severity",
+    "SeverityTable",
     "Task",
+    "WaiverTable",
     "WorkerCount",
     "decode_project",
     "find_missing",

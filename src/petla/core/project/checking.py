@@ -1,13 +1,101 @@
 """How fresh data are checked: `[data.NAME.checks]` of the project file."""
 
-from typing import Annotated
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
+
+from petla.core.errors import Fault
+from petla.core.names import suggest
 
 Text = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
+Factor = Annotated[float, Meta(gt=1)]
+
+# block: nothing trains on it unless somebody gives a reason; record: kept, and nobody is told
+Severity = Literal["block", "warn", "record"]
+Holding = Literal["number", "integer", "boolean", "category", "text", "timestamp"]
+
+
+class SeverityTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[data.NAME.checks.severity]`: what each rule's findings do; None: what is usual for the rule."""
+
+    empty: Severity | None = None
+    missing_column: Severity | None = None
+    extra_column: Severity | None = None
+    kind: Severity | None = None
+    constant: Severity | None = None
+    missing_values: Severity | None = None
+    missing_marks: Severity | None = None
+    recoded: Severity | None = None
+    unseen: Severity | None = None
+    vanished: Severity | None = None
+    explosion: Severity | None = None
+    scale: Severity | None = None
+    decimal: Severity | None = None
+    shift: Severity | None = None
+    swapped: Severity | None = None
+    time_backward: Severity | None = None
+    time_gap: Severity | None = None
+    time_zone: Severity | None = None
+    encoding: Severity | None = None
+    truncated: Severity | None = None
+    duplicates: Severity | None = None
+    key: Severity | None = None
+    leakage: Severity | None = None
+    overlap: Severity | None = None
+    expectation: Severity | None = None
+    pandera: Severity | None = None
+    waiver_expired: Severity | None = None
+
+
+RULES: tuple[str, ...] = SeverityTable.__struct_fields__
+
+
+class WaiverTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[[data.NAME.checks.waivers]]`: a finding that somebody answers for until a day."""
+
+    rule: Text
+    # None: every column, and the whole table
+    column: Text | None = None
+    owner: Text
+    reason: Text
+    # the last day that it counts
+    expires: date
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that there is not."""
+        if self.rule not in RULES:
+            raise ValueError(f"there is no rule {self.rule!r}")
+
+
+class ExpectationTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[data.NAME.checks.columns.COLUMN]`: what must hold for a column, whatever the versions before were like."""
+
+    # `number` also allows whole numbers, `text` also categories; None: any
+    kind: Holding | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    # all values there may be; empty: any
+    categories: tuple[str | int, ...] = ()
+    # largest share of missing values
+    missing_share: Share | None = None
+    # no value comes twice
+    unique: bool = False
+    # regular expression that matches the whole of every value; empty: any
+    pattern: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can keep."""
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"has the minimum {self.minimum:g} above the maximum {self.maximum:g}")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(f"has the pattern {self.pattern!r}, which is no regular expression: {error}") from error
 
 
 class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,14 +104,76 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
     # a number column whose median moves by more, in standard deviations of the reference, is worth a warning
     shift_sd: Positive = 3.0
     # largest factor between the spreads of a number column: beyond it, its unit has changed
-    scale_factor: Annotated[float, Meta(gt=1)] = 3.0
+    scale_factor: Factor = 3.0
     # largest rise of the share of missing values; half of it is worth a warning
     missing_rise: Share = 0.15
+    # largest share of rows with one value that means "missing" and was not there before
+    mark_share: Share = 0.01
     # largest share of rows whose category the reference did not have
     unseen_share: Share = 0.05
     # category explosion: more than this many times the categories of the reference
-    category_factor: Annotated[float, Meta(gt=1)] = 3.0
+    category_factor: Factor = 3.0
+    # largest share of numbers that are 10, 100 or 1,000 times larger or smaller than the others
+    decimal_share: Share = 0.05
+    # largest share of texts damaged by a wrong encoding, beyond that of the reference; a tenth of it is worth a warning
+    damaged_share: Share = 0.01
+    # largest share of rows whose time is before that of the row above, where time used to go forward only
+    backward_share: Share = 0.01
+    # longest step in time, as a multiple of the reference's longest; a third of it is worth a warning
+    gap_factor: Factor = 10.0
+    # largest rise of the share of rows that are the same as one above
+    duplicate_rise: Share = 0.05
+    # largest share of rows that another dataset of `disjoint` has as well, beyond those that repeat anyway
+    overlap_share: Share = 0.001
     # fewer rows than this are not judged for shares and shifts
     minimum_rows: Annotated[int, Meta(ge=1)] = 100
     # columns that are not judged, such as the month
     ignore: tuple[Text, ...] = ()
+    # columns that together tell rows apart
+    key: tuple[Text, ...] = ()
+    # datasets that share no row with this one, such as the holdout
+    disjoint: tuple[Text, ...] = ()
+    # a schema of pandera, as MODULE.py:NAME; empty: none
+    pandera: str = ""
+    severity: SeverityTable = field(default_factory=SeverityTable)
+    waivers: tuple[WaiverTable, ...] = ()
+    columns: dict[str, ExpectationTable] = {}
+
+
+def explain_waivers(faults: list[Fault], raw: dict[str, Any]) -> list[Fault]:
+    """Say of waivers that could not be decoded which key of which of them is to blame."""
+    told: list[Fault] = []
+    for fault in faults:
+        items: Any = raw
+        for key in fault.field.split(".") if fault.field.endswith(".checks.waivers") else ():
+            items = items.get(key) if isinstance(items, dict) else None
+        found = _list_waiver_faults(items, fault.field) if isinstance(items, list) and items is not raw else []
+        told += found or [fault]
+    return told
+
+
+def _list_waiver_faults(items: list[Any], place: str) -> list[Fault]:
+    faults: list[Fault] = []
+    for number, item in enumerate(items, 1):
+        if not isinstance(item, dict):
+            faults.append(Fault(f"{place}.{number}", f"is {item!r}, but must be a table"))
+            continue
+        at = f"{place}.{number}"
+        known = WaiverTable.__struct_fields__
+        faults += [Fault(f"{at}.{key}", "is an unknown key", suggest(key, known)) for key in item if key not in known]
+        faults += [found for key in known if (found := _find_waiver_fault(item, key, at))]
+    return faults
+
+
+def _find_waiver_fault(item: dict[str, Any], key: str, at: str) -> Fault | None:
+    allowed = "a day such as 2026-12-31" if key == "expires" else "a text that is not empty"
+    if key not in item:
+        return None if key == "column" else Fault(f"{at}.{key}", f"is missing; it must be {allowed}")
+    value = item[key]
+    try:
+        msgspec.convert(value, date if key == "expires" else Text)
+    except msgspec.ValidationError:
+        return Fault(f"{at}.{key}", f"is {value!r}, but must be {allowed}")
+    if key == "rule" and value not in RULES:
+        return Fault(f"{at}.{key}", f"is {value!r}, which is no rule", suggest(value, RULES))
+    return None

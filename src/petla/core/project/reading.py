@@ -11,6 +11,7 @@ import msgspec
 from petla.core.decoding import decode_table
 from petla.core.errors import Fault, InvalidError
 from petla.core.names import suggest
+from petla.core.project.checking import explain_waivers
 from petla.core.project.tables import METRICS_OF_TASK, PROJECT_FILE, DatasetTable, Metric, ModelTable, Project
 
 # Metrics that are shares; every other metric but r2 starts at 0 and has no upper end.
@@ -42,10 +43,10 @@ def decode_project(text: str, look: Look | None = None) -> Project:
         # ValueError: also a number of thousands of digits; RecursionError: lists in lists without end
         fault = Fault(PROJECT_FILE, f"is not valid TOML: {error}")
         raise refuse_project([fault]) from error
-    project, faults = decode_table(Project, raw)
-    faults += _check_names(raw)
+    project, found = decode_table(Project, raw)
+    faults = explain_waivers(found, raw) + _check_names(raw)
     if project is not None:
-        faults += _check_references(project) + _check_remote(project)
+        faults += _check_references(project) + _check_remote(project) + _check_disjoint(project)
     if project is None or faults:
         raise refuse_project(faults + (find_missing(raw, look) if look is not None else []))
     return project
@@ -107,6 +108,18 @@ def _check_remote(project: Project) -> list[Fault]:
     if not chosen or chosen in project.remotes:
         return []
     return [Fault("storage.remote", f"is {chosen!r}, which is not in [remotes]", suggest(chosen, project.remotes))]
+
+
+def _check_disjoint(project: Project) -> list[Fault]:
+    faults = []
+    for name, table in project.data.items():
+        field, others = f"data.{name}.checks.disjoint", [other for other in project.data if other != name]
+        for other in table.checks.disjoint:
+            if other == name:
+                faults.append(Fault(field, f"names {other!r}, the dataset itself", "name another one"))
+            elif other not in others:
+                faults.append(Fault(field, f"names {other!r}, which is not in [data]", suggest(other, others)))
+    return faults
 
 
 def _check_metrics(model: ModelTable, _: Mapping[str, DatasetTable]) -> list[Fault]:

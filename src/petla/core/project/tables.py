@@ -69,6 +69,8 @@ class GateTable(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Positive = 50.0
     # rows with missing, unseen and extreme values must be answered
     dirty_rows: bool = True
+    # largest share of holdout rows that training has as well, beyond what repeats anyway
+    holdout_overlap: Share = 0.01
 
 
 class MonitorTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -53,7 +53,8 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[int, ...] = ()
     # false: the table is so large that distinct values, quantiles and counts were estimated from every n-th row
     is_exact: bool = True
-    # numbers: the most frequent values that come more than once, in at least a thousandth of the rows; at most 10
+    # numbers: the most frequent values that come more than once, in at least a thousandth of the rows; at most 10, and
+    # after them the smallest and the largest of all values where they are no less frequent than that
     top: tuple[tuple[float, int], ...] = ()
     # text: characters of the shortest, the longest and the average value
     length_minimum: int | None = None

@@ -178,7 +178,13 @@ def _top_of(ordered: NDArray[np.float64]) -> tuple[tuple[float, int], ...]:
     counts = np.diff(starts, append=ordered.size)
     is_much = (counts >= 2) & (counts >= _TOP_SHARE * ordered.size)
     values, counts = ordered[starts[is_much]], counts[is_much]
-    best = np.lexsort((values, -counts))[:_TOP]
+    best = np.lexsort((values, -counts))[:_TOP].tolist()
+    # A mark of missing values is an extreme, and may be rarer than ten of the others.
+    best += [
+        i
+        for i in dict.fromkeys((0, values.size - 1))
+        if values.size and i not in best and values[i] in ordered[[0, -1]]
+    ]
     return tuple((float(values[i]), int(counts[i])) for i in best if np.isfinite(values[i]))
 
 

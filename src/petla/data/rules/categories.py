@@ -4,6 +4,7 @@ Profiles list the 50 most frequent categories. Where a column has more, all coun
 """
 
 import math
+import re
 
 from petla.core.project import CheckTable
 from petla.data.profile.columns import ColumnProfile, Kind
@@ -17,6 +18,8 @@ _ROWS_PER_CATEGORY = 10
 
 def check_categories(fresh: ColumnProfile, reference: ColumnProfile, limits: CheckTable) -> DataFinding | None:
     """Say the worst that can be said of a column's categories."""
+    if reference.kind is Kind.TEXT and fresh.kind is Kind.TEXT:
+        return _check_case(fresh, reference, limits)
     if reference.kind is not Kind.CATEGORY or not reference.categories or count_present(fresh) == 0:
         return None
     if count_present(reference) < _ROWS_PER_CATEGORY * reference.distinct:
@@ -35,6 +38,34 @@ def _check_text(fresh: ColumnProfile, reference: ColumnProfile, limits: CheckTab
     if fresh.distinct <= limits.category_factor * reference.distinct:
         return None
     return _explosion(fresh, reference)
+
+
+def _check_case(fresh: ColumnProfile, reference: ColumnProfile, limits: CheckTable) -> DataFinding | None:
+    """Free text in another case: `AA9` became `aa9`."""
+    known = dict(reference.patterns)
+    n_fresh, n_reference = count_present(fresh), count_present(reference)
+    if sum(known.values()) < (1 - _NOTABLE) * n_reference:
+        # so many shapes that a profile does not list all
+        return None
+    folded = {_fold(shape): shape for shape in reversed(known)}
+    changed = [(shape, count) for shape, count in fresh.patterns if shape not in known and _fold(shape) in folded]
+    n_changed = sum(count for _, count in changed)
+    if n_changed / n_fresh <= limits.unseen_share + chance(_NOTABLE, n_fresh, n_reference):
+        return None
+    pairs = ", ".join(f"{folded[_fold(shape)]!r} is now {shape!r}" for shape, _ in changed[:3])
+    message = f"column {fresh.name!r} is spelled differently in {show_share(n_changed, n_fresh)} rows: {pairs}"
+    return DataFinding(
+        column=fresh.name,
+        rule="recoded",
+        severity="block",
+        message=f"{message} (A: capitals, a: small letters, 9: digits)",
+        before=show_values([shape for shape, _ in reference.patterns]),
+        after=show_values([shape for shape, _ in fresh.patterns]),
+    )
+
+
+def _fold(shape: str) -> str:
+    return re.sub(r"a+", "a", shape.lower())
 
 
 def _check_spelling(fresh: ColumnProfile, reference: ColumnProfile) -> DataFinding | None:
@@ -68,17 +99,16 @@ def _check_unseen(fresh: ColumnProfile, reference: ColumnProfile, limits: CheckT
     known = set(reference.categories)
     arrived = [name for name in fresh.categories if name not in known]
     rows = show_share(round(unseen * count_present(fresh)), count_present(fresh))
-    donor = _find_donor(fresh, reference, unseen)
+    donors = _find_donors(fresh, reference, unseen)
     is_much = unseen > limits.unseen_share + expected
     if gone and is_much:
         message = (
             f"column {fresh.name!r} looks re-coded: {show_values(gone)} gone, {show_values(arrived)} new in {rows} rows"
         )
         return _finding(fresh, reference, "recoded", "block", message)
-    if donor is not None:
-        message = (
-            f"column {fresh.name!r} looks re-coded in part: {show_values(arrived)} in {rows} rows, taken from {donor!r}"
-        )
+    if donors:
+        taken = f"{show_values(arrived)} in {rows} rows, taken from {show_values(donors)}"
+        message = f"column {fresh.name!r} looks re-coded in part: {taken}"
         return _finding(fresh, reference, "recoded", "block", message)
     message = f"column {fresh.name!r} has categories that were not there before, {show_values(arrived)}, in {rows} rows"
     return _finding(fresh, reference, "unseen", "block" if is_much else "warn", message)
@@ -89,7 +119,9 @@ def _check_vanished(fresh: ColumnProfile, reference: ColumnProfile, limits: Chec
         return None
     shares = _shares_of(reference)
     lost = sum(share for name, share in shares.items() if name not in fresh.categories)
-    if lost <= limits.unseen_share + chance(lost, count_present(fresh), count_present(reference)):
+    # so much of it a sample of that size leaves out
+    expected = sum(share * (1 - share) ** count_present(fresh) for share in shares.values())
+    if lost <= limits.unseen_share + expected + chance(lost, count_present(fresh), count_present(reference)):
         return None
     gone = [name for name in reference.categories if name not in fresh.categories]
     message = f"column {fresh.name!r} has lost {show_values(gone)}, which had {lost:.1%} of the rows"
@@ -129,7 +161,9 @@ def _unseen_share(fresh: ColumnProfile, reference: ColumnProfile) -> float:
     listed = sum(share for name, share in shares.items() if name not in known)
     if len(known) < reference.distinct:
         # Each of them may be one of those that the reference does not list.
-        return max(listed - _unlisted_share(reference), 0.0)
+        unlisted = _unlisted_share(reference)
+        by_chance = chance(unlisted, count_present(fresh), count_present(reference))
+        return max(listed - unlisted - by_chance, 0.0)
     # Known ones may be among those that the fresh data do not list, each of them with less than the last one listed.
     hidden = len(known - set(shares)) * min(shares.values(), default=0.0)
     return listed + max(_unlisted_share(fresh) - hidden, 0.0)
@@ -150,16 +184,27 @@ def _expected_unseen(fresh: ColumnProfile, reference: ColumnProfile) -> float:
     return seen_once + chance(max(seen_once, _NOTABLE), n_fresh, n_reference) + math.log(1e4) / n_reference
 
 
-def _find_donor(fresh: ColumnProfile, reference: ColumnProfile, unseen: float) -> str | None:
-    """Return the one category that lost what the unseen ones gained, while all others stayed as they were."""
+def _find_donors(fresh: ColumnProfile, reference: ColumnProfile, unseen: float) -> list[str]:
+    """Return the categories that lost what the unseen ones gained, while all others stayed as they were.
+
+    That is one category that lost it all, or as many as arrived, each of which lost what one of those has.
+    """
     n_fresh, n_reference = count_present(fresh), count_present(reference)
     now, before = _shares_of(fresh), _shares_of(reference)
     moved = {name: share - now.get(name, 0.0) for name, share in before.items()}
-    donor = max(moved, key=lambda name: moved[name])
     allowed = {name: chance(share, n_fresh, n_reference) for name, share in before.items()}
-    is_whole = math.isclose(moved[donor], unseen, abs_tol=allowed[donor])
-    is_alone = all(abs(moved[name]) <= allowed[name] for name in before if name != donor)
-    return donor if is_whole and is_alone and moved[donor] > allowed[donor] else None
+    losers = sorted(before, key=lambda name: moved[name], reverse=True)
+    gains = sorted((share for name, share in now.items() if name not in before), reverse=True)
+    is_listed = len(before) == reference.distinct and len(now) == fresh.distinct
+    for gained in ([unseen], gains if is_listed else []):
+        donors, others = losers[: len(gained)], losers[len(gained) :]
+        is_whole = 0 < len(donors) == len(gained) and all(
+            math.isclose(moved[name], gain, abs_tol=allowed[name]) for name, gain in zip(donors, gained, strict=True)
+        )
+        is_alone = all(abs(moved[name]) <= allowed[name] for name in others)
+        if is_whole and is_alone and sum(moved[name] for name in donors) > max(allowed[name] for name in donors):
+            return donors
+    return []
 
 
 def _spell(category: str) -> str:

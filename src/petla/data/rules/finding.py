@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import msgspec
 
+from petla.core.project import Severity
 from petla.data.profile.columns import ColumnProfile
+
+__all__ = ["DataFinding", "Severity", "chance", "count_present", "is_news"]
+__all__ += ["show_number", "show_range", "show_share", "show_values", "soften"]
 
 # how many standard errors are put down to chance
 _ERRORS = 4.0
 _SHOWN = 5
-
-Severity = Literal["block", "warn"]
 
 
 class DataFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,16 +21,28 @@ class DataFinding(msgspec.Struct, frozen=True, kw_only=True):
 
     # empty: the whole table
     column: str
-    # empty, missing_column, extra_column, kind, recoded, unseen, vanished, explosion, constant, missing_values, scale,
-    # shift
+    # one of `petla.core.project.RULES`
     rule: str
-    # block: nothing trains on it unless somebody gives a reason
     severity: Severity
     # one sentence that names the column
     message: str
     # what was there and what is there now, in words
     before: str
     after: str
+    # who answers for it, until which day, and why; empty: nobody
+    waived_by: str = ""
+    waived_until: str = ""
+    waived_because: str = ""
+
+    @property
+    def is_blocking(self) -> bool:
+        """Whether nothing trains on it unless somebody gives a reason."""
+        return self.severity == "block" and not self.waived_by
+
+
+def soften(finding: DataFinding) -> DataFinding:
+    """Return a finding that only warns."""
+    return msgspec.structs.replace(finding, severity="warn")
 
 
 def count_present(column: ColumnProfile) -> int:
@@ -47,6 +60,19 @@ def chance(share: float, n_fresh: int, n_reference: int) -> float:
     # a share seen as 0 may be a little above it
     spread = max(share * (1 - share), 1 / n_reference)
     return _ERRORS * math.sqrt(spread * (1 / n_fresh + 1 / n_reference))
+
+
+def is_news(count: int, n_fresh: int, n_reference: int) -> bool:
+    """Whether something seen so often in the fresh rows, and never in the reference, is hardly ever so by chance.
+
+    Had it come in both alike, each of these rows would have been a fresh one with the share of the fresh rows among
+    all: once in a million times they all would.
+
+    Example:
+        >>> is_news(7, 100, 100), is_news(20, 100, 100)
+        (False, True)
+    """
+    return count * math.log1p(n_reference / max(n_fresh, 1)) > math.log(1e6)
 
 
 def show_number(value: float | None) -> str:

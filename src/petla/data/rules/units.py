@@ -161,7 +161,7 @@ def _find_conversion(fresh: ColumnProfile, reference: ColumnProfile) -> _Convers
     n_fresh, n_reference = count_present(fresh), count_present(reference)
     noise = _SMIRNOV * math.sqrt(1 / n_fresh + 1 / n_reference)
     quantiles, former = np.array(fresh.quantiles), np.array(reference.quantiles)
-    apart = _distance(quantiles, former)
+    apart = distance(quantiles, former)
     if apart < 0.15 + 2 * noise or min(_span(fresh, 2, 18), _span(reference, 2, 18)) <= 0:
         return None
     for c in _CONVERSIONS:
@@ -179,7 +179,7 @@ def _is_same(fresh: NDArray[np.float64], converted: NDArray[np.float64], apart: 
     """Whether the fresh data are the converted ones but for chance: everything that grows is multiplied, too."""
     # noise is a little less than the standard error of a spread's logarithm
     is_likely = abs(math.log(_width(fresh) / _width(converted))) <= 0.05 + noise
-    return is_likely and _distance(fresh, converted) <= min(0.02 + noise, apart / 3)
+    return is_likely and distance(fresh, converted) <= min(0.02 + noise, apart / 3)
 
 
 def _is_near(
@@ -194,7 +194,7 @@ def _is_near(
     moved = abs(fresh[10] - converted[10]) / _width(converted) * _SD_PER_WIDTH
     moved_as_it_stands = abs(fresh[10] - former[10]) / _width(former) * _SD_PER_WIDTH
     aligned = converted - converted[10] + fresh[10]
-    return bool(moved <= 1.5 and moved_as_it_stands > moved + 1.5) and _distance(fresh, aligned) <= 0.1 + noise
+    return bool(moved <= 1.5 and moved_as_it_stands > moved + 1.5) and distance(fresh, aligned) <= 0.1 + noise
 
 
 def _width(quantiles: NDArray[np.float64]) -> float:
@@ -202,7 +202,7 @@ def _width(quantiles: NDArray[np.float64]) -> float:
     return float(quantiles[18] - quantiles[2])
 
 
-def _distance(fresh: NDArray[np.float64], former: NDArray[np.float64]) -> float:
+def distance(fresh: NDArray[np.float64], former: NDArray[np.float64]) -> float:
     """Return about Kolmogorov's distance between two columns, from their quantiles, leaving out the outer tenths.
 
     Many equal values make one quantile stand for a range of shares; ranges that touch have no distance.

@@ -2,17 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from petla.cli.faults import NO
+from petla.cli.commands.data.checks import print_findings
 from petla.cli.output import (
     AsJson,
     count,
     format_json,
     format_table,
-    leave,
     note,
     print_json,
     print_table,
@@ -21,11 +20,6 @@ from petla.cli.output import (
 )
 from petla.cli.parts import workspace_of
 from petla.cli.progress import byte_progress
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from petla.data.checks import DataFinding
 
 DatasetName = Annotated[str | None, typer.Argument(help="A dataset of petla.toml; may be left out if there is one.")]
 
@@ -37,7 +31,6 @@ def register(group: typer.Typer) -> None:
     group.command("checkout", epilog="Example: petla data checkout flights --version 2")(checkout)
     group.command("log", epilog="Example: petla data log flights")(log)
     group.command("diff", epilog="Example: petla data diff flights 1 2")(diff)
-    group.command("check", epilog="Example: petla data check flights")(check)
     group.command("show", epilog="Example: petla data show flights")(show_profile)
 
 
@@ -62,8 +55,8 @@ def add(
     say(f"{label} {what}: {count(version.files, 'file')}, {show_bytes(version.size_bytes)}{rows}")
     if report.registered:
         say(f"added [data.{version.dataset}] to petla.toml")
-    _print_findings(report.findings)
-    if any(finding.severity == "block" for finding in report.findings):
+    print_findings(report.findings)
+    if any(finding.is_blocking for finding in report.findings):
         say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")
     else:
         say(f"next: git add {path}.dvc {path.parent / '.gitignore'} && git commit, then petla run")
@@ -154,28 +147,6 @@ def diff(
         say(f"  {line}")
 
 
-def check(
-    context: typer.Context,
-    dataset: DatasetName = None,
-    against: Annotated[int | None, typer.Option(help="Reference version; else the one before.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Compare the present version with the one before it: exit status 1 if something blocks training."""
-    from petla.data.versions import check as compare
-
-    workspace = workspace_of(context)
-    name, _ = workspace.get_dataset(dataset)
-    findings = compare(workspace, name, against=against)
-    if as_json:
-        print_json(findings)
-    elif findings:
-        _print_findings(findings)
-    else:
-        say(f"{name}: nothing stands out against the reference version")
-    if any(finding.severity == "block" for finding in findings):
-        leave(NO)
-
-
 def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: AsJson = False) -> None:
     """Show the profile of the newest version: kind, missing, range and categories of each column."""
     from petla.data.versions import list_versions, load_profile
@@ -198,8 +169,3 @@ def show_profile(context: typer.Context, dataset: DatasetName = None, as_json: A
         rows,
         empty=f"{name} is neither a table nor a folder of images (which need Pillow: pip install 'petla[images]')",
     )
-
-
-def _print_findings(findings: "Sequence[DataFinding]") -> None:
-    for finding in findings:
-        note(f"{finding.severity}: {finding.message} ({finding.before} -> {finding.after})")

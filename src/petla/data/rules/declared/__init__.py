@@ -1,0 +1,1 @@
+"""What the project file says about the data: severities, waivers, expectations, and proposals for them."""
