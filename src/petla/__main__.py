@@ -5,16 +5,22 @@ import sys
 
 from petla.data.answers import find_answer
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     """Run the command with the process's arguments; return its exit status."""
-    answer = find_answer(sys.argv[1:], os.getcwd(), os.environ)  # noqa: PTH109 - pathlib takes 5 ms to import
-    if answer is not None:
-        sys.stdout.write(answer)
-        return 0
-    from petla.bootstrap import main as run
+    try:
+        answer = find_answer(sys.argv[1:], os.getcwd(), os.environ)  # noqa: PTH109 - pathlib takes 5 ms to import
+        if answer is not None:
+            sys.stdout.write(answer)
+            return 0
+        from petla.bootstrap import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:
+        # while still starting; later, the command line answers by itself
+        return _INTERRUPTED
 
 
 if __name__ == "__main__":

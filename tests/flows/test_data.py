@@ -1,5 +1,6 @@
 """The data room as a person at a keyboard has it: every command in a process of its own."""
 
+import contextlib
 import json
 import os
 import random
@@ -131,10 +132,11 @@ def test_ctrl_c_is_answered_at_once_and_loses_nothing(project: Path, tmp_path: P
         stderr=subprocess.STDOUT,
         text=True,
     )
-    try:
-        process.communicate(timeout=0.6)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
+    begun = {"add": ".petla/objects/packs/*", "push": "../remote/packs/*", "checkout": ".tmp-*/made"}[words[1]]
+    while process.poll() is None and not list(project.glob(begun)):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.005)
+    process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=10)
 
     assert process.returncode in (0, 130), said

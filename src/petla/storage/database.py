@@ -5,6 +5,7 @@
 """
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ from petla.storage.files import lock, make_folder, reported
 # the newest migration; a test compares it with the files
 HEAD = "0002"
 
+_migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
 
 
@@ -154,6 +156,12 @@ def _version_of(engine: Engine) -> str | None:
 
 
 def _migrate(engine: Engine) -> None:
+    # NOTE: alembic keeps what it is doing in globals of the process.
+    with _migrating:
+        _migrate_alone(engine)
+
+
+def _migrate_alone(engine: Engine) -> None:
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError

@@ -24,6 +24,7 @@ def load_penguins() -> pl.DataFrame:
     return pl.read_csv(EXAMPLES / "penguins" / "data" / "penguins.csv", null_values=["NA"])
 
 
+@cache
 def draw_flights(n_rows: int = 2_000, seed: int = 0) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Two parts of the same flights, each in the order of time."""
     rows = np.random.default_rng(seed).permutation(load_flights().height)[: 2 * n_rows]

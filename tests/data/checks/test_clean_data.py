@@ -17,7 +17,6 @@ ORDERS: dict[str, Order] = {
     "as drawn": lambda rows: rows,
     "in time": np.sort,
     "backward": lambda rows: np.sort(rows)[::-1],
-    "second half first": lambda rows: np.roll(np.sort(rows), rows.size // 2),
     "in blocks": lambda rows: np.concatenate(np.array_split(np.sort(rows), 4)[::-1]),
 }
 
@@ -43,12 +42,12 @@ def draw(table: pl.DataFrame, sizes: tuple[int, int], order: Order, repeats: int
     rng = np.random.default_rng(sum(sizes))
     n_fresh, n_reference = sizes
     for _ in range(repeats):
-        rows = rng.permutation(table.height)[: n_fresh + n_reference]
+        rows = rng.choice(table.height, n_fresh + n_reference, replace=False, shuffle=True)
         yield [table[order(rows[:n_fresh])], table[np.sort(rows[n_fresh:])]]
 
 
 @pytest.mark.parametrize(
-    ("n_fresh", "n_reference", "repeats"), [(100, 100, 3), (100, 2_000, 2), (2_000, 100, 2), (6_000, 6_000, 1)]
+    ("n_fresh", "n_reference", "repeats"), [(100, 100, 2), (100, 2_000, 1), (2_000, 100, 1), (3_000, 3_000, 1)]
 )
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_parts_of_flights_in_any_order_and_size_pass(
@@ -61,11 +60,11 @@ def test_parts_of_flights_in_any_order_and_size_pass(
         assert check_columns(fresh, propose(reference, LIMITS)) == []
 
 
-@pytest.mark.parametrize("n_fresh", [100, 200])
+@pytest.mark.parametrize("n_fresh", [150])
 @pytest.mark.parametrize("order", ORDERS.values(), ids=ORDERS)
 def test_parts_of_penguins_in_any_order_and_size_pass(order: Order, n_fresh: int) -> None:
     penguins = load_penguins()
-    for pair in draw(penguins, (n_fresh, penguins.height - n_fresh), order, 3):
+    for pair in draw(penguins, (n_fresh, penguins.height - n_fresh), order, 2):
         fresh, reference = map(profile_frame, pair)
 
         assert check_profile(fresh, reference, LIMITS) == ()
