@@ -16,7 +16,8 @@ from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import PACK, PACKS, Catalog
 from petla.storage.remotes.traffic import Traffic
 
-_AT_ONCE = 3
+# requests under way, to a cloud and to a folder, which answers at once
+_AT_ONCE, _AT_ONCE_HERE = 3, 2
 # parts of a pack that lie nearer than this are fetched in one
 _GAP_BYTES = 256 << 10
 _SPAN_BYTES = 8 << 20
@@ -102,7 +103,7 @@ def _fetch_all(
     try:
         for span in spans:
             waiting.append(pool.submit(fetch_span, bucket, span))
-            if len(waiting) >= _AT_ONCE:
+            if len(waiting) >= (_AT_ONCE if bucket.is_network else _AT_ONCE_HERE):
                 came = waiting.popleft().result()
                 progress.advance(came.n_bytes)
                 yield came
