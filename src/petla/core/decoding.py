@@ -64,6 +64,8 @@ def _decode(kind: Any, raw: Any, place: str) -> tuple[Any, list[Fault]]:  # noqa
         return decode_table(struct, raw, place)
     if get_origin(kind) is dict and _struct_of(get_args(kind)[1]) is not None:
         return _decode_each(get_args(kind)[1], raw, place)
+    if get_origin(kind) is tuple and _struct_of(get_args(kind)[0]) is not None:
+        return _decode_list(get_args(kind)[0], raw, place)
     try:
         value = msgspec.convert(raw, kind, strict=True)
     except (msgspec.ValidationError, OverflowError):
@@ -83,6 +85,13 @@ def _decode_each(kind: Any, raw: Any, place: str) -> tuple[Any, list[Fault]]:  #
         values[key], found = _decode(kind, item, _join(place, key))
         faults.extend(found)
     return values, faults
+
+
+def _decode_list(kind: Any, raw: Any, place: str) -> tuple[Any, list[Fault]]:  # noqa: ANN401
+    if not isinstance(raw, list):
+        return None, [Fault(place, f"is {_show(raw)}, but must be a list of tables")]
+    decoded = [_decode(kind, item, _join(place, str(number))) for number, item in enumerate(raw, start=1)]
+    return tuple(value for value, _ in decoded), [fault for _, found in decoded for fault in found]
 
 
 def _struct_of(kind: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401
@@ -130,6 +139,8 @@ def _describe_scalar(info: msgspec.inspect.Type) -> str:
             return "a text" + (" that is not empty" if info.min_length else "")
         case inspect.BoolType():
             return "true or false"
+        case inspect.DateType():
+            return "a day such as 2026-12-31"
         case inspect.LiteralType():
             return "one of " + ", ".join(repr(value) for value in info.values)
         case _:

@@ -8,9 +8,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import msgspec
 
@@ -78,8 +78,17 @@ def list_changed(root: Path, old: str, new: str) -> list[str]:
     return [name for name in names if name]
 
 
-def list_staged(root: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    """Yield what is about to be committed below a project: path, size in bytes, and what reads it.
+class Staged(NamedTuple):
+    """A file that is about to be committed."""
+
+    path: str
+    size: int
+    # Git's name for its content
+    blob: str
+
+
+def list_staged(root: Path) -> list[Staged]:
+    """Return what is about to be committed below a project.
 
     Raises:
         UnavailableError: Git cannot be read.
@@ -88,9 +97,11 @@ def list_staged(root: Path) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
     words = iter(_git(root, *question).split("\0"))
     blobs = {next(words): word.split()[3] for word in words if word.startswith(":")}
     sizes = _git(root, "cat-file", "--batch-check=%(objectsize)", content="\n".join(blobs.values()).encode())
-    for (path, blob), size in zip(blobs.items(), sizes.split("\n"), strict=False):
-        if size.isdigit():
-            yield path, int(size), partial(_read_blob, root, blob)
+    return [
+        Staged(path, int(size), blob)
+        for (path, blob), size in zip(blobs.items(), sizes.split("\n"), strict=False)
+        if size.isdigit()
+    ]
 
 
 def read_state(root: Path) -> GitState:
@@ -234,7 +245,7 @@ def list_kept_files(root: Path, *, since: str) -> list[tuple[str, bytes]] | None
             path = next(words)
             names |= dict.fromkeys(word.split()[2:4], path)
     names.pop(_NOTHING, None)
-    return [(names[blob], content) for blob, content in _read_blobs(root, list(names))]
+    return [(names[blob], content) for blob, content in read_blobs(root, list(names))]
 
 
 def export_tree(root: Path, commit: str, target: Path) -> None:
@@ -262,11 +273,7 @@ def export_tree(root: Path, commit: str, target: Path) -> None:
         shutil.rmtree(made, ignore_errors=True)
 
 
-def _read_blob(root: Path, blob: str) -> bytes:
-    return next((content for _, content in _read_blobs(root, [blob])), b"")
-
-
-def _read_blobs(root: Path, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def read_blobs(root: Path, blobs: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield each blob and its content; what a partial clone does not have, and what is no blob, is left out."""
     question = ("cat-file", "--batch")
     done = _run(root, question, "".join(f"{blob}\n" for blob in blobs).encode())

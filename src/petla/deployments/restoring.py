@@ -14,11 +14,11 @@ from petla.core.project import PROJECT_FILE, decode_project
 from petla.data.checkouts import checkout, find_pointer_of, find_version
 from petla.data.content.manifest import read_manifest
 from petla.data.git import export_tree, find_commit_at, read_file
+from petla.data.history.contents import is_whole
 from petla.data.history.intake import adopt
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import without_forgotten
 from petla.data.transfer.pulling import fetch
-from petla.data.transfer.pushing import is_whole
 from petla.data.upkeep.moments import DataThen, find_data_at
 from petla.deployments import records
 from petla.deployments.deploy import republish

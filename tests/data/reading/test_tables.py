@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.data.reading.tables import convert_table, is_table, read_frame, reading, scan_batches
+from petla.data.reading.tables import convert_table, is_table, read_frame, reading
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
@@ -149,7 +149,7 @@ def test_lines_are_read_block_by_block_and_go_together(tmp_path: Path, monkeypat
 
     with reading(path) as part:
         assert dict(part.schema()) == {"n": pl.Float64(), "word": pl.String(), "late": pl.Boolean()}
-        frame = pl.concat(scan_batches(part))
+        frame = pl.concat(part.batches())
 
     assert frame.height == 21
     assert frame["n"].to_list() == [*map(float, range(20)), 0.5]

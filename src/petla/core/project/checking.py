@@ -2,13 +2,10 @@
 
 import re
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, field
-
-from petla.core.errors import Fault
-from petla.core.names import suggest
 
 Text = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
@@ -55,7 +52,7 @@ class SeverityTable(msgspec.Struct, frozen=True, kw_only=True):
 RULES: tuple[str, ...] = SeverityTable.__struct_fields__
 
 
-class WaiverTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class WaiverTable(msgspec.Struct, frozen=True, kw_only=True):
     """`[[data.NAME.checks.waivers]]`: a finding that somebody answers for until a day."""
 
     rule: Text
@@ -65,11 +62,6 @@ class WaiverTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reason: Text
     # the last day that it counts
     expires: date
-
-    def __post_init__(self) -> None:
-        """Refuse a rule that there is not."""
-        if self.rule not in RULES:
-            raise ValueError(f"there is no rule {self.rule!r}")
 
 
 class ExpectationTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,42 +130,3 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
     severity: SeverityTable = field(default_factory=SeverityTable)
     waivers: tuple[WaiverTable, ...] = ()
     columns: dict[str, ExpectationTable] = {}
-
-
-def explain_waivers(faults: list[Fault], raw: dict[str, Any]) -> list[Fault]:
-    """Say of waivers that could not be decoded which key of which of them is to blame."""
-    told: list[Fault] = []
-    for fault in faults:
-        items: Any = raw
-        for key in fault.field.split(".") if fault.field.endswith(".checks.waivers") else ():
-            items = items.get(key) if isinstance(items, dict) else None
-        found = _list_waiver_faults(items, fault.field) if isinstance(items, list) and items is not raw else []
-        told += found or [fault]
-    return told
-
-
-def _list_waiver_faults(items: list[Any], place: str) -> list[Fault]:
-    faults: list[Fault] = []
-    for number, item in enumerate(items, 1):
-        if not isinstance(item, dict):
-            faults.append(Fault(f"{place}.{number}", f"is {item!r}, but must be a table"))
-            continue
-        at = f"{place}.{number}"
-        known = WaiverTable.__struct_fields__
-        faults += [Fault(f"{at}.{key}", "is an unknown key", suggest(key, known)) for key in item if key not in known]
-        faults += [found for key in known if (found := _find_waiver_fault(item, key, at))]
-    return faults
-
-
-def _find_waiver_fault(item: dict[str, Any], key: str, at: str) -> Fault | None:
-    allowed = "a day such as 2026-12-31" if key == "expires" else "a text that is not empty"
-    if key not in item:
-        return None if key == "column" else Fault(f"{at}.{key}", f"is missing; it must be {allowed}")
-    value = item[key]
-    try:
-        msgspec.convert(value, date if key == "expires" else Text)
-    except msgspec.ValidationError:
-        return Fault(f"{at}.{key}", f"is {value!r}, but must be {allowed}")
-    if key == "rule" and value not in RULES:
-        return Fault(f"{at}.{key}", f"is {value!r}, which is no rule", suggest(value, RULES))
-    return None

@@ -11,7 +11,7 @@ import msgspec
 from petla.core.decoding import decode_table
 from petla.core.errors import Fault, InvalidError
 from petla.core.names import suggest
-from petla.core.project.checking import explain_waivers
+from petla.core.project.checking import RULES
 from petla.core.project.tables import METRICS_OF_TASK, PROJECT_FILE, DatasetTable, Metric, ModelTable, Project
 
 # Metrics that are shares; every other metric but r2 starts at 0 and has no upper end.
@@ -43,10 +43,11 @@ def decode_project(text: str, look: Look | None = None) -> Project:
         # ValueError: also a number of thousands of digits; RecursionError: lists in lists without end
         fault = Fault(PROJECT_FILE, f"is not valid TOML: {error}")
         raise refuse_project([fault]) from error
-    project, found = decode_table(Project, raw)
-    faults = explain_waivers(found, raw) + _check_names(raw)
+    project, faults = decode_table(Project, raw)
+    faults += _check_names(raw)
     if project is not None:
-        faults += _check_references(project) + _check_remote(project) + _check_disjoint(project)
+        faults += _check_references(project) + _check_remote(project)
+        faults += _check_disjoint(project) + _check_waivers(project)
     if project is None or faults:
         raise refuse_project(faults + (find_missing(raw, look) if look is not None else []))
     return project
@@ -120,6 +121,19 @@ def _check_disjoint(project: Project) -> list[Fault]:
             elif other not in others:
                 faults.append(Fault(field, f"names {other!r}, which is not in [data]", suggest(other, others)))
     return faults
+
+
+def _check_waivers(project: Project) -> list[Fault]:
+    return [
+        Fault(
+            f"data.{name}.checks.waivers.{number}.rule",
+            f"is {waiver.rule!r}, which is no rule",
+            suggest(waiver.rule, RULES),
+        )
+        for name, table in project.data.items()
+        for number, waiver in enumerate(table.checks.waivers, start=1)
+        if waiver.rule not in RULES
+    ]
 
 
 def _check_metrics(model: ModelTable, _: Mapping[str, DatasetTable]) -> list[Fault]:

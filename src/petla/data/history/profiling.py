@@ -1,6 +1,5 @@
 """The profile of a version: made when the version is, or, of a large table, when somebody first asks for it."""
 
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -8,15 +7,12 @@ import msgspec
 from petla.core.errors import ConflictError, CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.data.content.manifest import read_manifest
-from petla.data.content.placing import place
 from petla.data.content.working_copy import Stamps, list_stamps
-from petla.data.current import find_stamps, inspect
 from petla.data.history import records
+from petla.data.history.contents import located
 from petla.data.history.records import DatasetVersion
-from petla.data.history.tombstones import without_forgotten
 from petla.data.profile.columns import Profile
 from petla.data.reading.names import is_image_name, is_table_name
-from petla.storage.files import reported
 from petla.storage.workspace import Workspace
 
 # A table that is larger is profiled when its profile is asked for: that takes ten times as long as adding it.
@@ -74,19 +70,10 @@ def _has_profile(ws: Workspace, version: DatasetVersion) -> bool:
 
 
 def _profile_version(ws: Workspace, version: DatasetVersion, progress: Progress) -> Profile | None:
-    _, table = ws.get_dataset(version.dataset)
-    path = ws.root / table.path
-    standing = inspect(ws.root, ws.state, table, version.dataset)
-    stamps = find_stamps(ws.state, version.dataset)
-    if (standing.state, standing.digest) == ("clean", version.digest) and stamps == list_stamps(path):
-        return profile_content(path, stamps, progress)
-    with reported(ws.state):
-        folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
-    with folder as name:
-        target = Path(name) / Path(table.path).name
-        left = without_forgotten(ws, read_manifest(ws.objects, version.digest))
-        place(ws.objects, left, target, progress=progress)
-        return profile_content(target, list_stamps(target), progress)
+    from petla.data.profile.streaming import profile_path
+
+    with located(ws, version, progress) as path:
+        return profile_path(path, progress)
 
 
 def _keep(ws: Workspace, version: DatasetVersion, profile: Profile) -> None:

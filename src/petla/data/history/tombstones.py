@@ -32,6 +32,8 @@ def find_forgotten_in(ws: Workspace, dataset: str, manifest: Manifest) -> list[F
 
 def tell_forgotten(ws: Workspace, version: DatasetVersion) -> list[str]:
     """Say what of a version was removed, a line for each file."""
+    if not list_forgotten(ws):
+        return []
     return [
         item.describe() for item in find_forgotten_in(ws, version.dataset, read_manifest(ws.objects, version.digest))
     ]

@@ -8,11 +8,12 @@ from petla.core.progress import SILENT, Progress
 from petla.data.checkouts import find_pointer_of, find_version_of
 from petla.data.current import inspect
 from petla.data.dvc.outs import PIPELINE
-from petla.data.git import list_changed, list_staged, read_setting
+from petla.data.git import list_changed, list_staged, read_blobs, read_setting
 from petla.data.hooks.leaks import ALLOWED, find_secrets
 from petla.data.hooks.scripts import NAMES
 from petla.data.transfer.pulling import pull
 from petla.data.transfer.pushing import is_pushed
+from petla.storage.objects.index import batches
 from petla.storage.workspace import Workspace
 
 # Tells a person something.
@@ -22,6 +23,7 @@ _NO_COMMIT = "0" * 40
 _LARGE_BYTES = 10_000_000
 # larger files are not searched for secrets
 _SEARCHED_BYTES = 2_000_000
+_SEARCHED_AT_ONCE = 50
 
 
 def run_hook(ws: Workspace, name: str, arguments: Sequence[str], say: Say, progress: Progress = SILENT) -> bool:
@@ -102,20 +104,28 @@ def _list_unpushed(ws: Workspace) -> Iterator[str]:
 
 def _look_at_commit(ws: Workspace, say: Say) -> bool:
     limit = _read_limit(ws)
-    problems = []
-    for path, size, read in list_staged(ws.root):
-        if size > limit:
-            problems.append(f"{path} is large ({size / 1e6:.1f} MB): petla data add {path}, then commit its .dvc file")
-        elif size <= _SEARCHED_BYTES:
-            content = read()
-            if b"\0" not in content[:8000]:
-                found = find_secrets(path, content.decode(errors="replace"))
-                problems += [f"{path}:{secret.line} looks like a secret ({secret.kind})" for secret in found]
+    staged = list_staged(ws.root)
+    problems = [
+        f"{path} is large ({size / 1e6:.1f} MB): petla data add {path}, then commit its .dvc file"
+        for path, size, _ in staged
+        if size > limit
+    ]
+    for some in batches((each for each in staged if each.size <= min(limit, _SEARCHED_BYTES)), _SEARCHED_AT_ONCE):
+        contents = dict(read_blobs(ws.root, [each.blob for each in some]))
+        for path, _, blob in some:
+            problems += _find_problems(path, contents.get(blob, b""))
     for problem in problems:
         say(problem)
     if problems:
         say(f"nothing was committed; next: take it out, or mark the line with '{ALLOWED}', or git commit --no-verify")
     return not problems
+
+
+def _find_problems(path: str, content: bytes) -> list[str]:
+    if b"\0" in content[:8000]:
+        return []
+    found = find_secrets(path, content.decode(errors="replace"))
+    return [f"{path}:{secret.line} looks like a secret ({secret.kind})" for secret in found]
 
 
 def _read_limit(ws: Workspace) -> float:

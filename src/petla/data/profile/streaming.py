@@ -19,7 +19,7 @@ from petla.data.profile.features import TextFeatures, TimeFeatures
 from petla.data.profile.images import list_images, measure_images
 from petla.data.profile.profiles import CATEGORIES, find_kind, is_category, profile_frame, profile_series
 from petla.data.profile.sketches import Frequencies, HashSample, Moments, RowSample, hash_rows, hash_values
-from petla.data.reading.tables import Part, is_table, list_schemas, reading, scan_batches
+from petla.data.reading.tables import Part, is_table, list_schemas, reading
 
 _EXACT_CELLS = 8_000_000
 
@@ -220,7 +220,7 @@ def _sketch(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
 def _sketch_once(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
     sketch = TableSketch()
     is_empty = True
-    for batch in scan_batches(part):
+    for batch in part.batches():
         sketch.update(batch.cast({name: kind for name, kind in wanted.items() if batch.schema[name] != kind}))
         is_empty = False
     if is_empty:

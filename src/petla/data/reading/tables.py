@@ -61,7 +61,11 @@ class Part:
         return self._lines.schema if self._lines else self.scan().collect_schema()
 
     def batches(self) -> "Iterator[pl.DataFrame]":
-        """Yield its rows in their order, about 100,000 at a time."""
+        """Yield its rows in their order, about 100,000 at a time.
+
+        Raises:
+            polars.exceptions.PolarsError: they cannot be read, perhaps because a later row is of another kind.
+        """
         if self._lines is not None:
             yield from self._lines.batches()
         else:
@@ -127,15 +131,6 @@ def list_schemas(path: Path) -> "dict[Path, pl.Schema]":
             schemas[part] = opened_part.schema()
     _check_columns(schemas)
     return schemas
-
-
-def scan_batches(part: Part) -> "Iterator[pl.DataFrame]":
-    """Yield the rows of one file in their order, about 100,000 at a time.
-
-    Raises:
-        polars.exceptions.PolarsError: they cannot be read, perhaps because a later row is of another kind.
-    """
-    yield from part.batches()
 
 
 @contextlib.contextmanager

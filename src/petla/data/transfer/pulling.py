@@ -13,11 +13,11 @@ from petla.data.content.manifest import read_manifest, select
 from petla.data.current import note_unix
 from petla.data.dvc.exchange import DvcStore
 from petla.data.dvc.settings import read_settings
+from petla.data.history.contents import is_whole
 from petla.data.history.intake import adopt
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten
 from petla.data.pointers import Pointer
-from petla.data.transfer.pushing import is_whole
 from petla.data.transfer.remotes import choose_remote, open_packs
 from petla.data.transfer.tombstones import graveyard_of, take_over
 from petla.storage.remotes.addresses import open_bucket
@@ -80,8 +80,8 @@ def pull(
     asked = ""
     for dataset in datasets:
         pointer = find_pointer_of(ws, dataset, rev=rev)
-        version, n_bytes = _find_whole(ws, dataset, pointer, path), 0
-        if version is None:
+        version, n_bytes = find_version_of(ws, dataset, pointer), 0
+        if version is None or not is_whole(ws, version, path):
             version, n_bytes, asked = fetch(ws, dataset, pointer, remote, path, progress)
         checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
         pulled.append(Pulled(dataset=dataset, version=version.version, digest=version.digest, bytes=n_bytes))
@@ -110,17 +110,6 @@ def pull_version(
     )
 
 
-def _find_whole(ws: Workspace, dataset: str, pointer: Pointer, path: str | None) -> DatasetVersion | None:
-    """Return the version that a pointer names, if all of it is here."""
-    version = find_version_of(ws, dataset, pointer)
-    if version is None or version.digest not in ws.objects or ws.objects.find_missing([version.digest]):
-        return None
-    forgotten = list_forgotten(ws)
-    files = select(read_manifest(ws.objects, version.digest), path)
-    wanted = [entry.object for entry in files if entry.object not in forgotten]
-    return None if ws.objects.find_missing(wanted) else version
-
-
 def fetch(
     ws: Workspace,
     dataset: str,
@@ -145,7 +134,7 @@ def fetch(
     if table.layout == "dvc":
         store = DvcStore(bucket)
         return _fetch_from_dvc(ws, dataset, pointer, store, path, progress)
-    packs = open_packs(ws, name, table)
+    packs = open_packs(ws, name, bucket)
     try:
         mark = _find_mark(packs, dataset, pointer)
         first = packs.pull(ws.objects, [mark.digest], progress)

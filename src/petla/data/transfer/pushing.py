@@ -12,6 +12,7 @@ from petla.core.project import RemoteTable
 from petla.data.checkouts import get_pointed
 from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.dvc.exchange import DvcStore
+from petla.data.history.contents import is_whole
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten, without_forgotten
 from petla.data.transfer.remotes import choose_remote, open_packs
@@ -95,14 +96,6 @@ def mark_of(ws: Workspace, version: DatasetVersion) -> Mark:
     return Mark(version.digest, version.md5, version.dataset, document)
 
 
-def is_whole(ws: Workspace, version: DatasetVersion) -> bool:
-    """Whether all that is left of a version is here."""
-    if version.digest not in ws.objects:
-        return False
-    manifest = without_forgotten(ws, read_manifest(ws.objects, version.digest))
-    return not ws.objects.find_missing(entry.object for entry in manifest.files)
-
-
 def note_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
     """Note on this machine that a version is on a remote, so that a Git hook need not ask it."""
     with contextlib.suppress(UnavailableError):
@@ -112,6 +105,11 @@ def note_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
 def unnote_pushed(ws: Workspace, remote: str, version: DatasetVersion) -> None:
     """Note that a version is not on a remote any more."""
     _pushed_path(ws, remote, version.digest).unlink(missing_ok=True)
+
+
+def is_noted(ws: Workspace, remote: str, version: DatasetVersion) -> bool:
+    """Whether this machine has seen a version on a remote."""
+    return _pushed_path(ws, remote, version.digest).exists()
 
 
 def is_pushed(ws: Workspace, version: DatasetVersion) -> bool:
@@ -135,7 +133,7 @@ def _open_pusher(
         store = DvcStore(bucket)
         yield lambda version: store.push(ws.objects, version.digest, list_forgotten(ws), progress)
         return
-    packs = open_packs(ws, name, table)
+    packs = open_packs(ws, name, bucket)
 
     def send(version: DatasetVersion) -> Traffic:
         manifest = without_forgotten(ws, read_manifest(ws.objects, version.digest))

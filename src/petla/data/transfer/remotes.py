@@ -11,7 +11,8 @@ from petla.core.names import suggest
 from petla.core.project import PROJECT_FILE, RemoteTable, decode_project, is_name
 from petla.data.dvc.settings import read_settings, write_remote
 from petla.storage.files import write_atomic
-from petla.storage.remotes.addresses import open_bucket, parse_address
+from petla.storage.remotes.addresses import parse_address
+from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.packs import PackRemote
 from petla.storage.workspace import Workspace
 
@@ -62,9 +63,9 @@ def choose_remote(ws: Workspace, name: str | None = None) -> tuple[str, RemoteTa
     return chosen, remotes[chosen]
 
 
-def open_packs(ws: Workspace, name: str, table: RemoteTable) -> PackRemote:
+def open_packs(ws: Workspace, name: str, bucket: Bucket) -> PackRemote:
     """Return a remote with the layout `packs`; nothing is sent yet."""
-    return PackRemote(open_bucket(name, table, ws.root), ws.state / "remotes" / name, clock=ws.clock)
+    return PackRemote(bucket, ws.state / "remotes" / name, clock=ws.clock)
 
 
 def make_table(url: str, layout: str, settings: Sequence[str]) -> RemoteTable:

@@ -15,13 +15,13 @@ from petla.core.progress import SILENT, Progress
 from petla.data.checkouts import working_on_data
 from petla.data.content.linking import list_shared, shared_object
 from petla.data.content.manifest import read_manifest
-from petla.data.history import records
+from petla.data.history.contents import is_whole
 from petla.data.history.records import DatasetVersion
-from petla.data.transfer.pushing import is_pushed, is_whole, unnote_pushed
+from petla.data.transfer.pushing import is_pushed, unnote_pushed
 from petla.data.transfer.remotes import choose_remote
+from petla.data.upkeep.erasing import list_all_versions
 from petla.data.upkeep.places import open_place
 from petla.data.upkeep.referenced import Referenced, find_referenced
-from petla.storage.database import reading
 from petla.storage.files import lock
 from petla.storage.objects.sweeping import Sweep
 from petla.storage.workspace import Workspace
@@ -162,12 +162,6 @@ def divide(
     gone = {version.digest for version in loose} - {version.digest for version in spared}
     kept = [version for version in versions if version.digest not in gone]
     return [version for version in loose if version.digest in gone], spared, kept
-
-
-def list_all_versions(ws: Workspace) -> list[DatasetVersion]:
-    """Return every version of every dataset, those of datasets that the project file has no more as well."""
-    with reading(ws.engine) as connection:
-        return records.list_every(connection, ws.name)
 
 
 def describe(version: DatasetVersion, *, is_only_copy: bool) -> Dropped:

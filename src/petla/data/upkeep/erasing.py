@@ -28,12 +28,16 @@ class Known(msgspec.Struct, frozen=True):
     manifest: Manifest
 
 
+def list_all_versions(ws: Workspace) -> list[DatasetVersion]:
+    """Return every version of every dataset, those of datasets that the project file has no more as well."""
+    with reading(ws.engine) as connection:
+        return records.list_every(connection, ws.name)
+
+
 def list_known_versions(ws: Workspace) -> list[Known]:
     """Return all versions whose manifest is here."""
-    with reading(ws.engine) as connection:
-        versions = records.list_every(connection, ws.name)
     known = []
-    for version in versions:
+    for version in list_all_versions(ws):
         with contextlib.suppress(NotFoundError, CorruptError):
             known.append(Known(version, read_manifest(ws.objects, version.digest)))
     return known

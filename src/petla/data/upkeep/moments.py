@@ -13,6 +13,7 @@ from petla.data.git import find_commit_at
 from petla.data.history import records
 from petla.data.history.records import DatasetVersion
 from petla.data.transfer.pulling import pull, pull_version
+from petla.data.versions import get_version
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
@@ -55,18 +56,13 @@ def restore_data(
     then = find_data_at(ws, at, datasets)
     if not then:
         raise NotFoundError(f"no dataset had a version at {to_text(at)[:19]}", hint="see petla data log", field="at")
-    restored = []
+    restored: list[DatasetVersion] = []
     for each in then:
         if each.version is None:
-            pull(ws, [each.dataset], rev=each.commit, progress=progress)
+            report = pull(ws, [each.dataset], rev=each.commit, progress=progress)
         else:
-            pull_version(ws, each.dataset, each.version, progress=progress)
-        with reading(ws.engine) as connection:
-            version = (
-                records.find_by_digest(connection, ws.name, each.dataset, each.digest) if each.digest else None
-            ) or records.find_by_md5(connection, ws.name, each.dataset, each.md5)
-        if version is not None:
-            restored.append(version)
+            report = pull_version(ws, each.dataset, each.version, progress=progress)
+        restored += (get_version(ws, each.dataset, digest=came.digest) for came in report.versions)
     return restored
 
 

@@ -17,7 +17,8 @@ from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.dvc.exchange import in_parallel, manifest_key
 from petla.data.dvc.identity import cut_blocks, former_key_of, key_of, unix_md5, unix_md5_of
 from petla.data.history.records import Forgotten
-from petla.data.history.tombstones import to_tombstone
+from petla.data.history.tombstones import list_forgotten, to_tombstone
+from petla.data.transfer.pushing import is_noted
 from petla.data.transfer.remotes import open_packs
 from petla.data.transfer.tombstones import graveyard_of
 from petla.data.upkeep.erasing import list_known_versions
@@ -53,10 +54,11 @@ class Place(Protocol):
 @contextlib.contextmanager
 def open_place(ws: Workspace, name: str, table: RemoteTable) -> Iterator[Place]:
     """Yield a remote by its layout."""
+    bucket = open_bucket(name, table, ws.root)
     if table.layout == "dvc":
-        yield DvcPlace(ws, table, open_bucket(name, table, ws.root))
+        yield DvcPlace(ws, name, table, bucket)
         return
-    packs = open_packs(ws, name, table)
+    packs = open_packs(ws, name, bucket)
     try:
         yield PackPlace(ws, table, packs)
     finally:
@@ -131,8 +133,9 @@ class PackPlace:
 class DvcPlace:
     """A remote in DVC's layout; what belongs to no version that is known here is left alone."""
 
-    def __init__(self, ws: Workspace, table: RemoteTable, bucket: Bucket) -> None:
+    def __init__(self, ws: Workspace, name: str, table: RemoteTable, bucket: Bucket) -> None:
         self._ws = ws
+        self._name = name
         self._table = table
         self._bucket = bucket
 
@@ -176,6 +179,20 @@ class DvcPlace:
                 progress.advance(item.size_bytes)
                 if problem:
                     yield Damage(_md5_of(item), item.key, problem)
+        there = {_md5_of(item) for item in items}
+        for md5 in sorted(self._list_expected() - there):
+            yield Damage(md5, "", "it is not there")
+
+    def _list_expected(self) -> set[str]:
+        """What versions that were pushed from here consist of, but for what was forgotten."""
+        forgotten = list_forgotten(self._ws)
+        pushed = (each for each in list_known_versions(self._ws) if is_noted(self._ws, self._name, each.version))
+        return {
+            md5
+            for each in pushed
+            for md5 in (each.version.md5, *(e.md5 for e in each.manifest.files if e.object not in forgotten))
+            if each.manifest.kind == "folder" or each.manifest.files[0].object not in forgotten
+        }
 
     def _find_problem(self, item: Item, folder: Path) -> str:
         place = folder / _md5_of(item)

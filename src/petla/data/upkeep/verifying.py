@@ -15,8 +15,7 @@ from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten
 from petla.data.transfer.pulling import fetch
 from petla.data.transfer.remotes import choose_remote
-from petla.data.upkeep.collecting import list_all_versions
-from petla.data.upkeep.erasing import Known, list_known_versions
+from petla.data.upkeep.erasing import Known, list_all_versions, list_known_versions
 from petla.data.upkeep.places import open_place
 from petla.storage.objects.intake import digest_file
 from petla.storage.objects.store import Damage
@@ -118,16 +117,22 @@ def _list_below(ws: Workspace, digest: str) -> set[str]:
 
 
 def _list_lost(ws: Workspace, everything: Iterable[Known]) -> list[Damaged]:
-    """Files of the versions that pointers name, of which something is not here."""
-    pointed = set()
+    """Of the versions that pointers name, what is not here: files, or the list of all of them."""
+    pointed: dict[str, DatasetVersion] = {}
     for dataset in ws.project.data:
         try:
-            pointed.add(get_pointed(ws, dataset).digest)
+            version = get_pointed(ws, dataset)
         except PetlaError:
             # status says it
             continue
+        pointed[version.digest] = version
     forgotten = list_forgotten(ws)
-    lost: dict[str, list[str]] = {}
+    listed = {known.version.digest for known in everything}
+    lost: dict[str, list[str]] = {
+        digest: [f"{version.dataset} version {version.version}"]
+        for digest, version in pointed.items()
+        if digest not in listed and digest not in ws.objects
+    }
     for known in everything:
         if known.version.digest in pointed:
             files = {e.object: e for e in known.manifest.files if e.object not in forgotten}

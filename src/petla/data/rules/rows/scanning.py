@@ -1,7 +1,6 @@
 """A table's rows, some at a time, as often as a rule needs them; and their hashes, the same for the same values."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,17 +8,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from petla.core.errors import ConflictError
 from petla.core.progress import SILENT, Progress
-from petla.data.content.manifest import read_manifest
-from petla.data.content.placing import place
-from petla.data.content.working_copy import list_stamps
-from petla.data.current import find_stamps, inspect
+from petla.data.history.contents import located
 from petla.data.history.records import DatasetVersion
-from petla.data.history.tombstones import without_forgotten
 from petla.data.profile.sketches import hash_rows
-from petla.data.reading.tables import is_table, list_schemas, reading, scan_batches
-from petla.storage.files import reported
+from petla.data.reading.tables import is_table, list_schemas, reading
 from petla.storage.workspace import Workspace
 
 # hashes that one pass keeps: 64 MB; more rows take more passes
@@ -61,7 +54,7 @@ class Rows:
             with reading(path) as part:
                 if part.dialect is not None and path.stat().st_size > _SURE_BYTES:
                     part.look_again()
-                for batch in scan_batches(part):
+                for batch in part.batches():
                     yield batch.select(names)
             self._progress.advance(path.stat().st_size)
 
@@ -81,7 +74,7 @@ def opened_rows(ws: Workspace, version: DatasetVersion, progress: Progress = SIL
         ConflictError: the working copy was changed while it was read.
         InvalidError: it is a broken table.
     """
-    with _located(ws, version, progress) as path:
+    with located(ws, version, progress) as path:
         yield Rows(path, progress) if is_table(path) else None
 
 
@@ -122,22 +115,3 @@ def _unify(schemas: list[pl.Schema]) -> dict[str, pl.DataType]:
         name: max((schema[name] for schema in schemas), key=lambda kind: (kind == pl.String, kind.is_float()))
         for name in schemas[0]
     }
-
-
-@contextlib.contextmanager
-def _located(ws: Workspace, version: DatasetVersion, progress: Progress) -> Iterator[Path]:
-    _, table = ws.get_dataset(version.dataset)
-    path = ws.root / table.path
-    standing = inspect(ws.root, ws.state, table, version.dataset)
-    stamps = find_stamps(ws.state, version.dataset)
-    if (standing.state, standing.digest) == ("clean", version.digest) and stamps == list_stamps(path):
-        yield path
-        if list_stamps(path) != stamps:
-            raise ConflictError(f"{path} was changed while it was read", hint="try again when it is complete")
-        return
-    with reported(ws.state):
-        folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
-    with folder as name:
-        target = Path(name) / Path(table.path).name
-        place(ws.objects, without_forgotten(ws, read_manifest(ws.objects, version.digest)), target, progress=progress)
-        yield target
