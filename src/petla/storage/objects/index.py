@@ -10,7 +10,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -299,6 +299,22 @@ def batches(values: Iterable[T], size: int) -> Iterator[list[T]]:
     rest = iter(values)
     while some := list(islice(rest, size)):
         yield some
+
+
+def batches_of_bytes(
+    values: Iterable[T], size_of: Callable[[T], int], most_bytes: int, *, most: int | None = None
+) -> Iterator[list[T]]:
+    """Yield values in lists that end once they hold so many bytes, or so many values."""
+    batch: list[T] = []
+    n_bytes = 0
+    for value in values:
+        batch.append(value)
+        n_bytes += size_of(value)
+        if n_bytes >= most_bytes or len(batch) == most:
+            yield batch
+            batch, n_bytes = [], 0
+    if batch:
+        yield batch
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -5,7 +5,7 @@ from is given up, and a pack that was given up is removed at the next start.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -34,7 +34,7 @@ class Sweep(msgspec.Struct, frozen=True):
     packs_rewritten: int
 
 
-class _Part(msgspec.Struct, frozen=True):
+class Part(msgspec.Struct, frozen=True):
     """A pack, and what of it stays."""
 
     name: str
@@ -44,21 +44,60 @@ class _Part(msgspec.Struct, frozen=True):
 
     @property
     def live_bytes(self) -> int:
+        """What of the pack is needed."""
         return sum(place.entry.stored + HEADER_BYTES for place in self.live)
+
+    @property
+    def waste(self) -> int:
+        """What of the pack is not: dead entries, and second copies of what lies elsewhere."""
+        return self.size - self.live_bytes
+
+    @property
+    def has_lost_much(self) -> bool:
+        """Whether writing the rest again is worth it."""
+        return self.waste > 0 and self.waste >= _WORTH * self.size
+
+
+def divide(packs: Iterable[tuple[str, int]], list_of: Callable[[str], list[Place]], live: set[bytes]) -> list[Part]:
+    """Return what stays and what goes of each pack, here or on a remote.
+
+    Args:
+        packs: name and size of each.
+        list_of: the entries of a pack by its name.
+        live: what is needed.
+    """
+    parts = []
+    for name, size in packs:
+        places = list_of(name)
+        stays = [place for place in places if place.entry.digest in live]
+        goes = [place for place in places if place.entry.digest not in live]
+        parts.append(Part(name, size, stays, goes))
+    return parts
+
+
+def describe(parts: Sequence[Part]) -> Sweep:
+    """Return what giving these packs up drops."""
+    written = [part for part in parts if _is_rewritten(part)]
+    return Sweep(
+        entries=sum(len(part.dead) for part in parts),
+        bytes_freed=sum(part.waste for part in written),
+        packs_removed=sum(1 for part in written if not part.live),
+        packs_rewritten=sum(1 for part in written if part.live),
+    )
 
 
 def plan_sweep(index: Index, reader: Reader, keep: Iterable[bytes], min_age_s: float) -> Sweep:
     """Return what `sweep` would do."""
-    return _describe(_choose(_divide(index, _list_live(index, reader, keep, min_age_s))))
+    return describe(_choose(divide(index.list_packs(), index.list_of, _list_live(index, reader, keep, min_age_s))))
 
 
 def sweep(index: Index, reader: Reader, keep: Iterable[bytes], min_age_s: float, progress: Progress = SILENT) -> Sweep:
     """Drop what nobody needs, and write packs again that have lost much; the caller keeps writers away."""
-    parts = _choose(_divide(index, _list_live(index, reader, keep, min_age_s)))
+    parts = _choose(divide(index.list_packs(), index.list_of, _list_live(index, reader, keep, min_age_s)))
     progress.begin("sweeping", sum(part.live_bytes for part in parts if _is_rewritten(part)))
     _give_up(index, reader, [part for part in parts if _is_rewritten(part)], progress)
     index.drop(place.entry.digest for part in parts for place in part.dead)
-    return _describe(parts)
+    return describe(parts)
 
 
 def remove(index: Index, reader: Reader, digests: Iterable[bytes], keep: Iterable[bytes]) -> int:
@@ -71,7 +110,7 @@ def remove(index: Index, reader: Reader, digests: Iterable[bytes], keep: Iterabl
     others = [place.entry.digest for place in known if place.entry.is_list and place.entry.digest not in gone]
     gone -= {place.entry.digest for place in _walk_what_is_there(index, reader, [*keep, *others])}
     live = {place.entry.digest for place in known} - gone
-    parts = [part for part in _divide(index, live) if part.dead or part.size > part.live_bytes]
+    parts = [part for part in divide(index.list_packs(), index.list_of, live) if part.dead or part.waste > 0]
     _give_up(index, reader, parts, SILENT)
     return sum(place.entry.stored for part in parts for place in part.dead if place.entry.digest in gone)
 
@@ -108,37 +147,17 @@ def _walk_around(index: Index, reader: Reader, digest: bytes, known: set[bytes])
         yield from _walk_around(index, reader, record.digest, known)
 
 
-def _divide(index: Index, live: set[bytes]) -> list[_Part]:
-    parts = []
-    for name, size in index.list_packs():
-        places = index.list_of(name)
-        stays = [place for place in places if place.entry.digest in live]
-        goes = [place for place in places if place.entry.digest not in live]
-        parts.append(_Part(name, size, stays, goes))
-    return parts
-
-
-def _choose(parts: Sequence[_Part]) -> list[_Part]:
+def _choose(parts: Sequence[Part]) -> list[Part]:
     """Packs that have lost something, and small ones if there are many."""
     small = [part for part in parts if not part.dead and part.size < _SMALL_BYTES]
     return [part for part in parts if part.dead] + (small if len(small) >= _SMALL_PACKS else [])
 
 
-def _is_rewritten(part: _Part) -> bool:
-    return not part.dead or part.size - part.live_bytes >= _WORTH * part.size
+def _is_rewritten(part: Part) -> bool:
+    return not part.dead or part.has_lost_much
 
 
-def _describe(parts: Sequence[_Part]) -> Sweep:
-    written = [part for part in parts if _is_rewritten(part)]
-    return Sweep(
-        entries=sum(len(part.dead) for part in parts),
-        bytes_freed=sum(part.size - part.live_bytes for part in written),
-        packs_removed=sum(1 for part in written if not part.live),
-        packs_rewritten=sum(1 for part in written if part.live),
-    )
-
-
-def _give_up(index: Index, reader: Reader, parts: Sequence[_Part], progress: Progress) -> None:
+def _give_up(index: Index, reader: Reader, parts: Sequence[Part], progress: Progress) -> None:
     mover = Mover(index)
     try:
         for part in parts:

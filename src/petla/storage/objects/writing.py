@@ -20,7 +20,7 @@ from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import make_folder, reported, sync_folder
-from petla.storage.objects.index import Index, Place
+from petla.storage.objects.index import Index, Place, batches_of_bytes
 from petla.storage.objects.intake import Blocks, Small, Source, find_source, group_small
 from petla.storage.objects.naming import MOST_BYTES, Record, Stored, build_lists, cut
 from petla.storage.objects.packs import (
@@ -206,7 +206,7 @@ class Writer:
         return Entry(chunk.digest, chunk.is_list, codec, size, len(payload)), payload
 
     def _append(self, pairs: Sequence[_Pair]) -> None:
-        for some in _batch(pairs):
+        for some in batches_of_bytes(pairs, lambda pair: pair[0].stored, _BATCH_BYTES, most=_BATCH):
             if self._tail is None:
                 self._tail = _Tail(self._index, self._stages)
             self._tail.append(some)
@@ -327,19 +327,6 @@ class _Tail:
 
 
 _next_id = uuid7_source()
-
-
-def _batch(pairs: Sequence[_Pair]) -> Iterator[list[_Pair]]:
-    batch: list[_Pair] = []
-    n_bytes = 0
-    for entry, payload in pairs:
-        batch.append((entry, payload))
-        n_bytes += entry.stored
-        if n_bytes >= _BATCH_BYTES or len(batch) == _BATCH:
-            yield batch
-            batch, n_bytes = [], 0
-    if batch:
-        yield batch
 
 
 def _take_pack(index: Index) -> tuple[int, Path, bool]:

@@ -1,14 +1,14 @@
 """Sending what a remote lacks: entries are put together to packs, and several packs travel at once."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from petla.core.errors import ConflictError
 from petla.core.ids import uuid7_source
 from petla.core.progress import Progress
 from petla.storage.objects import ObjectStore
-from petla.storage.objects.index import Place, batches
+from petla.storage.objects.index import Place, batches, batches_of_bytes
 from petla.storage.objects.packs import Codec, Entry, Payload, compress, encode_header
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import LIST, PACK, PACKS, Catalog, encode_pack_list
@@ -37,7 +37,7 @@ def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
     n_bytes = n_packs = 0
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
         try:
-            for group in _group(wanted):
+            for group in batches_of_bytes(wanted, lambda place: place.entry.stored, _PACK_BYTES):
                 waiting.append(pool.submit(_send, bucket, catalog, objects, group, progress))
                 n_packs += 1
                 if len(waiting) > _AT_ONCE:
@@ -47,19 +47,6 @@ def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
             for future in waiting:
                 future.cancel()
     return Traffic(n_bytes, len(wanted), n_packs)
-
-
-def _group(places: Iterable[Place]) -> Iterator[list[Place]]:
-    group: list[Place] = []
-    n_bytes = 0
-    for place in places:
-        group.append(place)
-        n_bytes += place.entry.stored
-        if n_bytes >= _PACK_BYTES:
-            yield group
-            group, n_bytes = [], 0
-    if group:
-        yield group
 
 
 def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Place], progress: Progress) -> int:

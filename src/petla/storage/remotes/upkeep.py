@@ -6,43 +6,26 @@ whole. The caller holds the remote's sweep lock.
 
 from collections.abc import Iterable, Iterator, Sequence
 
-import msgspec
-
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.storage.objects import ObjectStore
-from petla.storage.objects.index import Place
+from petla.storage.objects.index import Place, batches_of_bytes
 from petla.storage.objects.naming import decode_list
 from petla.storage.objects.packs import HEADER_BYTES, Entry, Payload, open_payload
 from petla.storage.objects.store import Damage
-from petla.storage.objects.sweeping import Sweep
+from petla.storage.objects.sweeping import Part, Sweep, describe, divide
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import LIST, PACK, PACKS, Catalog
 from petla.storage.remotes.pulling import fetch_span, plan_spans
 from petla.storage.remotes.pushing import send_pack
 
-# a pack that has lost less than this share is left as it is
-_WORTH = 0.1
 _SENT_BYTES = 16 << 20
-
-
-class _Part(msgspec.Struct, frozen=True):
-    """What of a pack stays, and what goes."""
-
-    name: str
-    size: int
-    live: list[Place]
-    dead: list[Place]
-
-    @property
-    def waste(self) -> int:
-        return self.size - sum(HEADER_BYTES + place.entry.stored for place in self.live)
 
 
 def plan_sweep(bucket: Bucket, catalog: Catalog, objects: ObjectStore, keep: Iterable[str]) -> Sweep:
     """Return what `sweep` would do."""
     live = _list_needed(bucket, catalog, objects, keep)
-    return _describe([part for part in _divide(catalog, live) if _is_worth_it(part)])
+    return describe([part for part in _divide(catalog, live) if part.has_lost_much])
 
 
 def sweep(
@@ -62,9 +45,9 @@ def sweep(
         ForbiddenError, UnavailableError: the remote does not answer; doing it again completes it.
     """
     live = _list_needed(bucket, catalog, objects, keep)
-    parts = [part for part in _divide(catalog, live) if _is_worth_it(part)]
+    parts = [part for part in _divide(catalog, live) if part.has_lost_much]
     _give_up(bucket, catalog, parts, progress)
-    return _describe(parts)
+    return describe(parts)
 
 
 def remove(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterable[str], keep: Iterable[str]) -> int:
@@ -128,32 +111,13 @@ def _list_needed(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests
     return {digest for digest, _ in walk(bucket, catalog, objects, digests)}
 
 
-def _divide(catalog: Catalog, live: set[bytes]) -> list[_Part]:
-    parts = []
-    for name, size in catalog.list_packs().items():
-        places = catalog.list_of(name)
-        stays = [place for place in places if place.entry.digest in live]
-        goes = [place for place in places if place.entry.digest not in live]
-        parts.append(_Part(name, size, stays, goes))
-    return parts
+def _divide(catalog: Catalog, live: set[bytes]) -> list[Part]:
+    return divide(catalog.list_packs().items(), catalog.list_of, live)
 
 
-def _is_worth_it(part: _Part) -> bool:
-    return part.waste > 0 and part.waste >= _WORTH * part.size
-
-
-def _describe(parts: Sequence[_Part]) -> Sweep:
-    return Sweep(
-        entries=sum(len(part.dead) for part in parts),
-        bytes_freed=sum(part.waste for part in parts),
-        packs_removed=sum(1 for part in parts if not part.live),
-        packs_rewritten=sum(1 for part in parts if part.live),
-    )
-
-
-def _give_up(bucket: Bucket, catalog: Catalog, parts: Sequence[_Part], progress: Progress) -> None:
-    progress.begin(f"sweeping {bucket.name}", sum(part.size - part.waste for part in parts))
-    for group in _group(_fetch_live(bucket, parts)):
+def _give_up(bucket: Bucket, catalog: Catalog, parts: Sequence[Part], progress: Progress) -> None:
+    progress.begin(f"sweeping {bucket.name}", sum(part.live_bytes for part in parts))
+    for group in batches_of_bytes(_fetch_live(bucket, parts), lambda pair: len(pair[1]), _SENT_BYTES):
         progress.advance(send_pack(bucket, catalog, group))
     bucket.delete(f"{PACKS}/{part.name}{ending}" for part in parts for ending in (PACK, LIST))
     bucket.delete(_list_halves(bucket))
@@ -161,23 +125,10 @@ def _give_up(bucket: Bucket, catalog: Catalog, parts: Sequence[_Part], progress:
     catalog.refresh()
 
 
-def _fetch_live(bucket: Bucket, parts: Sequence[_Part]) -> Iterator[tuple[Entry, Payload]]:
+def _fetch_live(bucket: Bucket, parts: Sequence[Part]) -> Iterator[tuple[Entry, Payload]]:
     for part in parts:
         for span in plan_spans(part.live):
             yield from fetch_span(bucket, span).entries
-
-
-def _group(pairs: Iterable[tuple[Entry, Payload]]) -> Iterator[list[tuple[Entry, Payload]]]:
-    group: list[tuple[Entry, Payload]] = []
-    n_bytes = 0
-    for entry, payload in pairs:
-        group.append((entry, payload))
-        n_bytes += len(payload)
-        if n_bytes >= _SENT_BYTES:
-            yield group
-            group, n_bytes = [], 0
-    if group:
-        yield group
 
 
 def _list_halves(bucket: Bucket) -> list[str]:
