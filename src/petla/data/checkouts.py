@@ -1,6 +1,5 @@
 """Pointers and the work tree: which version is meant, and bringing it there without losing anything."""
 
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
 from petla.data.content.manifest import FileEntry, read_manifest, select
 from petla.data.content.placing import place
+from petla.data.content.taking import working_on_data
 from petla.data.content.working_copy import read_content
 from petla.data.current import find_unix, inspect, list_known, note_number, remember_placed
 from petla.data.dvc.outs import find_out, locate_pointer
@@ -22,7 +22,7 @@ from petla.data.history.registration import ignore_in_git
 from petla.data.history.tombstones import find_forgotten_in, list_forgotten, without_forgotten
 from petla.data.pointers import Origin, Pointer, decode_pointer, encode_pointer, find_pointer, pointer_path
 from petla.storage.database import reading
-from petla.storage.files import lock, write_atomic
+from petla.storage.files import write_atomic
 from petla.storage.objects.intake import digest_file, digest_files
 from petla.storage.workspace import Workspace
 
@@ -125,12 +125,6 @@ def get_pointed(ws: Workspace, dataset: str, *, rev: str | None = None) -> Datas
             hint=f"petla data pull {dataset}" + (f" --rev {rev}" if rev else ""),
         )
     return version
-
-
-def working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
-    """Be the only one who changes versions and the work tree's data."""
-    ws.make_state()
-    return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
 
 
 def point(ws: Workspace, where: str, version: DatasetVersion, origin: Origin | None = None) -> None:

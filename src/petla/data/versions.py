@@ -10,16 +10,18 @@ import msgspec
 
 from petla.core.errors import NotFoundError
 from petla.core.progress import SILENT, Progress
-from petla.data.checkouts import get_pointed, point, pointer_content, working_on_data
+from petla.data.adding import add
+from petla.data.checkouts import get_pointed, point, pointer_content
 from petla.data.content.manifest import read_manifest
 from petla.data.content.placing import place
+from petla.data.content.taking import Taken, take_in, working_on_data
 from petla.data.current import remember
 from petla.data.history import records
 from petla.data.history.differences import DatasetDiff, compare_versions
-from petla.data.history.intake import register, stage, take_in
+from petla.data.history.intake import register, stage
 from petla.data.history.profiling import load_profile
 from petla.data.history.records import DatasetVersion
-from petla.data.history.registration import append_table, choose_name, place_in_project
+from petla.data.history.registration import append_table
 from petla.data.history.tombstones import without_forgotten
 from petla.data.pointers import pointer_path
 from petla.data.rules.finding import DataFinding
@@ -33,6 +35,7 @@ __all__ += [
     "check",
     "check_version",
     "diff",
+    "enter",
     "get_version",
     "list_versions",
 ]
@@ -54,28 +57,14 @@ class AddReport(msgspec.Struct, frozen=True, kw_only=True):
     registered: bool
 
 
-def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progress = SILENT) -> AddReport:
-    """Make what lies at a path the newest version of its dataset, and point to it.
-
-    A path that is no dataset yet becomes one: a `[data.NAME]` table is added to the project file, and `ws.project` with
-    it.
-
-    Raises:
-        NotFoundError: there is nothing at the path.
-        InvalidError: it lies outside the project, is a broken table, or holds what cannot be versioned.
-        ConflictError: it is being written at the moment.
-        UnavailableError: the store, the pointer or the database cannot be written; no version was added.
-    """
-    where = place_in_project(ws.root, path)
-    dataset = choose_name(ws.project, where, name)
+def enter(ws: Workspace, dataset: str, where: str, taken: Taken) -> AddReport:
+    """Make taken content the newest version of the dataset at a path, and point to it; see `add`."""
     is_known = dataset in ws.project.data
-    with working_on_data(ws, f"petla data add {where}"):
-        content = take_in(ws, ws.root / where, dataset=dataset if is_known else "", progress=progress)
-        version, is_new = register(ws, dataset, content, actor=ws.actor, source=BY_PERSON)
-        point(ws, where, version)
-        if not is_known:
-            ws.project = append_table(ws.root, ws.project, dataset, where)
-        remember(ws.state, dataset, content.read)
+    version, is_new = register(ws, dataset, taken, actor=ws.actor, source=BY_PERSON)
+    point(ws, where, version)
+    if not is_known:
+        ws.project = append_table(ws.root, ws.project, dataset, where)
+    remember(ws.state, dataset, taken.read)
     # a large table is profiled when somebody asks for it
     previous = _find_previous(ws, version) if is_new and version.profile else None
     findings = _judge_profile(ws, version, previous) if is_new and version.profile else ()

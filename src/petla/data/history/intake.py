@@ -1,4 +1,4 @@
-"""From a path to a version: the bytes into the store, the profile beside them, then the row."""
+"""From content that is in the store to a version: the profile beside it, then the row."""
 
 import contextlib
 import tempfile
@@ -10,11 +10,8 @@ import msgspec
 
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
-from petla.data.content.manifest import encode_manifest
-from petla.data.content.working_copy import Content, read_content
-from petla.data.current import list_known
+from petla.data.content.taking import Taken
 from petla.data.history import records
 from petla.data.history.profiling import LARGE_BYTES, profile_content
 from petla.data.history.records import DatasetVersion
@@ -26,51 +23,15 @@ from petla.storage.files import reported
 from petla.storage.workspace import Workspace
 
 
-class Taken(msgspec.Struct, frozen=True):
-    """Content that is in the store, and no version yet."""
-
-    path: Path
-    read: Content
-    # of the manifest
-    digest: str
-
-
-def take_in(ws: Workspace, path: Path, *, dataset: str = "", progress: Progress = SILENT) -> Taken:
-    """Put a dataset's files and their manifest into the store, reading each file once.
-
-    Args:
-        ws: the project.
-        path: file or folder.
-        dataset: whose working copy it is: what did not change since it was read is not read again; empty: nobody's.
-        progress: is told of the bytes that were read.
-
-    Raises:
-        NotFoundError: there is nothing at the path.
-        InvalidError: it holds what cannot be versioned.
-        ConflictError: it is being written at the moment, or holds what was forgotten.
-        UnavailableError: it cannot be read, or the store cannot be written.
-    """
-    known = list_known(ws.state, dataset) if dataset else {}
-    here = ws.objects.rely_on(entry.object for _, entry in known.values())
-    known = {path: former for path, former in known.items() if former[1].object in here}
-    ws.open_ahead()
-    with ws.objects.writing(progress) as writer:
-        content = read_content(path, writer.put_files, known)
-        digest = writer.put_bytes(encode_manifest(content.manifest))
-    forgotten = find_forgotten_in(ws, dataset, content.manifest)
-    if forgotten:
-        erase_here(ws, {item.object: item.md5 for item in forgotten}, is_work_tree=False)
-        refuse_forgotten(forgotten)
-    return Taken(path, content, digest)
-
-
 def register(ws: Workspace, dataset: str, taken: Taken, *, actor: str, source: str) -> tuple[DatasetVersion, bool]:
     """Make taken content the newest version of a dataset; return it, and whether it is one that was not there before.
 
     Raises:
+        ConflictError: it holds what was forgotten.
         InvalidError: it is a broken table.
         UnavailableError: the store or the database cannot be written; no version was added.
     """
+    _refuse_forgotten(ws, dataset, taken)
     with reading(ws.engine) as connection:
         known = records.find_by_digest(connection, ws.name, dataset, taken.digest)
         newest = next(iter(records.list_newest(connection, ws.name, dataset, 1)), None)
@@ -158,3 +119,10 @@ def stage(ws: Workspace, table: DatasetTable, source: Path) -> Iterator[Path]:
             else:
                 staged.symlink_to(source.resolve())
         yield staged
+
+
+def _refuse_forgotten(ws: Workspace, dataset: str, taken: Taken) -> None:
+    forgotten = find_forgotten_in(ws, dataset, taken.read.manifest)
+    if forgotten:
+        erase_here(ws, {item.object: item.md5 for item in forgotten}, is_work_tree=False)
+        refuse_forgotten(forgotten)

@@ -10,7 +10,8 @@ import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.progress import SILENT, Progress
-from petla.data.checkouts import checkout, point, working_on_data
+from petla.data.checkouts import checkout, point
+from petla.data.content.taking import working_on_data
 from petla.data.current import inspect
 from petla.data.dvc.outs import locate_pointer
 from petla.data.history.registration import append_table, choose_name, find_name

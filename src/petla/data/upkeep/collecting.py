@@ -12,9 +12,9 @@ import msgspec
 
 from petla.core.clock import to_text
 from petla.core.progress import SILENT, Progress
-from petla.data.checkouts import working_on_data
 from petla.data.content.linking import list_shared, shared_object
 from petla.data.content.manifest import read_manifest
+from petla.data.content.taking import working_on_data
 from petla.data.history.contents import is_whole
 from petla.data.history.records import DatasetVersion
 from petla.data.transfer.pushing import is_pushed, unnote_pushed

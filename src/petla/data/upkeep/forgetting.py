@@ -12,8 +12,8 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.progress import SILENT, Progress
-from petla.data.checkouts import working_on_data
 from petla.data.content.manifest import FileEntry
+from petla.data.content.taking import working_on_data
 from petla.data.history import records
 from petla.data.history.records import DatasetVersion, Forgotten
 from petla.data.transfer.remotes import list_tables

@@ -9,8 +9,9 @@ import msgspec
 
 from petla.core.errors import PetlaError
 from petla.core.progress import SILENT, Progress
-from petla.data.checkouts import get_pointed, pointer_of, working_on_data
+from petla.data.checkouts import get_pointed, pointer_of
 from petla.data.content.manifest import FileEntry
+from petla.data.content.taking import working_on_data
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten
 from petla.data.transfer.pulling import fetch

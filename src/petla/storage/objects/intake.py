@@ -1,14 +1,13 @@
-"""Reading files for the store: each is read once, with md5, which takes the longest, on a thread of its own."""
+"""Reading files for the store, with md5, which takes the longest, on a thread of its own."""
 
 import os
-import queue
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import blake3
 
@@ -17,7 +16,8 @@ from petla.storage.files import reported
 from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
 
 _BLOCK_BYTES = 4 << 20
-_BUFFERS = 4
+# blocks that whoever counts the md5 and whoever cuts chunks may be apart
+_MOST_APART = 64
 # files below are read whole, many by one task
 SMALL_BYTES = 1 << 20
 _SMALL_AT_ONCE = 200
@@ -86,12 +86,9 @@ class Blocks:
         self._looked_at = source
         self._path = Path(source.path)
         with reported(self._path, "read"):
-            self._source = self._path.open("rb", buffering=0)
+            self._descriptor = os.open(self._path, os.O_RDONLY)
         self._md5 = md5_of()
-        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        self._full: queue.SimpleQueue[tuple[bytearray, memoryview] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._n_buffers = 0
+        self._counting: _Counting | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -99,81 +96,114 @@ class Blocks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._join()
-        self._source.close()
+        if self._counting is not None:
+            self._counting.stop()
+        os.close(self._descriptor)
 
     def __iter__(self) -> Iterator[list[memoryview]]:
         """Yield the chunks of the file, some at a time; an empty file is one empty chunk."""
-        rest = b""
-        is_first = True
+        # one more than the file, so that its end is seen at once
+        size = min(_BLOCK_BYTES, max(self._looked_at.numbers[0] + 1, 1024))
+        buffers = [bytearray(size), bytearray(size)]
+        rest, offset = b"", 0
         while True:
-            buffer = self._take_buffer()
+            buffer = memoryview(buffers[0])
+            buffers.reverse()
             buffer[: len(rest)] = rest
-            end = len(rest) + self._fill(memoryview(buffer)[len(rest) :])
-            is_last = end < len(buffer)
-            fresh = memoryview(buffer)[len(rest) : end]
-            content = memoryview(buffer)[:end]
-            if is_last and is_first:
-                self._md5.update(fresh)
-            else:
-                self._count(buffer, fresh)
+            end = len(rest) + self._fill(buffer[len(rest) :], offset)
+            is_last, is_first = end < len(buffer), offset == 0
+            self._count(buffer[:end], is_whole=is_last and is_first)
+            offset += end - len(rest)
             if end or is_first:
-                chunks = list(cut(content))
+                chunks = list(cut(buffer[:end]))
                 if not is_last:
                     # Where the last chunk ends is not known before more was read.
                     rest = bytes(chunks.pop())
                 yield chunks
             if is_last:
                 return
-            is_first = False
 
     def finish(self) -> str:
         """Return the md5 of all that was read.
 
         Raises:
             ConflictError: the file was changed since it was looked at.
+            UnavailableError: it cannot be read.
         """
-        self._join()
-        self._looked_at.require_same(self._source.fileno())
+        if self._counting is not None:
+            with reported(self._path, "read"):
+                self._counting.finish()
+        self._looked_at.require_same(self._descriptor)
         digest: str = self._md5.hexdigest()
         return digest
 
-    def _fill(self, target: memoryview) -> int:
+    def _fill(self, target: memoryview, offset: int) -> int:
         n_read = 0
         with reported(self._path, "read"):
-            while n_read < len(target):
-                n = self._source.readinto(target[n_read:])
-                if not n:
-                    break
+            while n_read < len(target) and (n := os.preadv(self._descriptor, [target[n_read:]], offset + n_read)):
                 n_read += n
         return n_read
 
-    def _take_buffer(self) -> bytearray:
-        if self._n_buffers < _BUFFERS:
-            self._n_buffers += 1
-            size = self._looked_at.numbers[0]
-            # one more than the file, so that its end is seen at once
-            return bytearray(min(_BLOCK_BYTES, max(size + 1, 1024)) if self._n_buffers == 1 else _BLOCK_BYTES)
-        return self._free.get()
+    def _count(self, content: memoryview, *, is_whole: bool) -> None:
+        if is_whole:
+            self._md5.update(content)
+        elif self._counting is None:
+            self._counting = _Counting(self._descriptor, self._md5)
+        else:
+            self._counting.keep_pace()
 
-    def _count(self, buffer: bytearray, fresh: memoryview) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._count_all, name="md5", daemon=True)
-            self._thread.start()
-        self._full.put((buffer, fresh))
 
-    def _count_all(self) -> None:
-        while (item := self._full.get()) is not None:
-            buffer, fresh = item
-            self._md5.update(fresh)
-            fresh.release()
-            self._free.put(buffer)
+class _Counting:
+    """The md5 of a file on a thread of its own, which reads for itself: nothing that is done beside it holds it up.
 
-    def _join(self) -> None:
-        if self._thread is not None:
-            self._full.put(None)
-            self._thread.join()
-            self._thread = None
+    The two stay near each other, so that what one reads the other finds in the page cache.
+    """
+
+    def __init__(self, descriptor: int, md5: Any) -> None:  # noqa: ANN401 - hashlib names no type for it
+        self._descriptor = descriptor
+        self._md5 = md5
+        self._behind = threading.Semaphore(_MOST_APART)
+        self._ahead = threading.Semaphore(_MOST_APART)
+        self._is_stopped = False
+        self._error: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="md5", daemon=True)
+        self._thread.start()
+
+    def keep_pace(self) -> None:
+        """Say that another block was read beside it; waits for it where it is far behind."""
+        self._ahead.release()
+        if self._error is None:
+            self._behind.acquire()
+
+    def finish(self) -> None:
+        """Wait for the end.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self._ahead.release(_MOST_APART)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Leave the rest."""
+        self._is_stopped = True
+        self._ahead.release(_MOST_APART)
+        self._thread.join()
+
+    def _run(self) -> None:
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        offset = 0
+        try:
+            while not self._is_stopped and (n_read := os.preadv(self._descriptor, [block], offset)):
+                self._md5.update(block[:n_read])
+                offset += n_read
+                self._behind.release()
+                self._ahead.acquire()
+        except OSError as error:
+            self._error = error
+            self._behind.release()
 
 
 def digest_file(path: Path) -> Stored:

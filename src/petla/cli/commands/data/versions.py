@@ -41,7 +41,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Keep the present content as a new version and write its pointer for Git."""
-    from petla.data.versions import add as add_version
+    from petla.data.adding import add as add_version
 
     with byte_progress() as progress:
         report = add_version(workspace_of(context), path, name=name, progress=progress)
