@@ -19,8 +19,9 @@ from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
 from petla.models.signature import Row
 from petla.serving.doors.schema import Schema
-from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
+from petla.serving.path.lane import Lane, Loaded
+from petla.serving.path.request import Call, Request
 from petla.serving.recorder import Recorder
 from tests.deployments.tiny import SIGNATURE, make_package
 
@@ -81,7 +82,7 @@ def bench(tmp_path: Path) -> Bench:
 
 
 def ask(lane: Lane, row: Row = AMOUNT_ONLY, n: int = 1) -> Coroutine[Any, Any, bytes]:
-    return lane.answer([row] * n, n > 1, "", 0)
+    return lane.answer(Request([row] * n, Call(0), is_many=n > 1))
 
 
 def test_requests_of_one_turn_run_and_are_recorded_together(bench: Bench) -> None:

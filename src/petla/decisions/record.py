@@ -6,6 +6,16 @@ import msgspec
 
 from petla.core.ids import DecisionId
 
+# arms and what else may answer; the arms of an experiment have names of their own
+CHAMPION = "champion"
+CANARY = "canary"
+# the version before, because the one that was asked failed
+STANDBY = "standby"
+# the answer that the project file states for when no version can answer
+DEFAULT = "default"
+# an answer that a rule of the project file sets in the place of the model's
+RULE = "rule"
+
 # the value that a client sends as truth
 Truth = bool | int | float | str
 
@@ -28,9 +38,36 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     label: bool | int | float | str
     # probability of the positive class (binary) or of the decided class; the number itself for a regression
     score: float
+    # what answered: the name of its arm where that arm's version did, else STANDBY, DEFAULT or RULE
     served_by: str
     latency_us: int
     worker: str
+    # of the W3C trace that the request belongs to, 32 hexadecimal digits; empty: none
+    trace_id: str = ""
+    # the arm that the request was given to
+    arm: str = CHAMPION
+    # what is unusual about the input or the answer, by the name of the guard
+    flags: tuple[str, ...] = ()
+    # whom or what the decision is about, as the request says; empty: it does not say
+    subject: str = ""
+    # effect of each input on the score, in the order of the inputs; empty: nobody asked
+    explanation: tuple[float, ...] = ()
+
+
+class ShadowAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a version that nobody sees would have answered to a decision's input."""
+
+    decision_id: DecisionId
+    at_ns: int
+    model: str
+    version: int
+    # as in the decision; None: it failed
+    label: bool | int | float | str | None
+    score: float
+    latency_us: int
+    worker: str
+    # why it has no answer; empty: it has one
+    error: str = ""
 
 
 class Feedback(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 SPOOL_FOLDER = "spool"
 DECISIONS = "decisions"
 FEEDBACK = "feedback"
+SHADOWS = "shadows"
 
 _HEADER = struct.Struct("<II")
 _NAME = re.compile(r"^([a-z]+)-(\d{6,})\.log$")

@@ -23,6 +23,31 @@ class Variant(msgspec.Struct, frozen=True):
     package: str
 
 
+class Arm(msgspec.Struct, frozen=True):
+    """A version that answers a share of the subjects in the place of the champion."""
+
+    # canary, or a name of the experiment's own
+    name: str
+    variant: Variant
+    share: float
+
+
+class Split(msgspec.Struct, frozen=True, kw_only=True):
+    """How requests are divided; what no arm takes is the champion's."""
+
+    # makes each experiment divide the subjects in its own way
+    salt: str
+    arms: tuple[Arm, ...]
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """A version that is asked what the champion was asked, after the answer has left."""
+
+    variant: Variant
+    # of the answered requests
+    share: float = 1.0
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What answers for one model."""
 
@@ -30,6 +55,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     # stays loaded, so that a rollback is one swap
     standby: Variant | None = None
     answer: AnswerTable
+    split: Split | None = None
+    shadow: Shadow | None = None
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +83,13 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     swap_ms: float = 0.0
     # why it does not serve what it has seen; empty: it does
     error: str = ""
+
+
+def variants_of(route: Route) -> list[Variant]:
+    """Return every version that must be loaded for a route, the champion first."""
+    arms = [arm.variant for arm in route.split.arms] if route.split is not None else []
+    shadow = route.shadow.variant if route.shadow is not None else None
+    return [variant for variant in (route.live, *arms, route.standby, shadow) if variant is not None]
 
 
 def snapshot_path(state: Path) -> Path:

@@ -1,7 +1,7 @@
 """The data plane's HTTP: a bare ASGI callable, read from top to bottom for one prediction.
 
 `POST /predict/{model}`, `POST /feedback`, `GET /healthz`, `/readyz`, `/metrics`. What a prediction needs is in one
-table from path to lane, which is exchanged as a whole when another snapshot serves.
+table from path to service, which is exchanged as a whole when another snapshot serves.
 """
 
 import asyncio
@@ -22,8 +22,9 @@ from petla.serving.doors.responses import (
     headers_for,
     status_of,
 )
-from petla.serving.lane import Lane
 from petla.serving.metrics import Metrics
+from petla.serving.path.request import Call, Request
+from petla.serving.path.service import Service
 from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class App:
     """The doors of one worker.
 
     Args:
-        recorder: where feedback goes; lanes have it for decisions.
+        recorder: where feedback goes; services have it for decisions.
         metrics: the worker's counts.
         body_limit_bytes: largest body.
     """
@@ -59,24 +60,24 @@ class App:
         self._recorder = recorder
         self._metrics = metrics
         self._body_limit_bytes = body_limit_bytes
-        self._lanes: dict[str, Lane] = {}
+        self._services: dict[str, Service] = {}
         self._unknown = metrics.of("")
         # why it is not ready; empty: it is
         self.not_ready = "nothing is deployed yet; next: petla deploy MODEL"
         # models that should serve and cannot -> why
         self.failing: dict[str, str] = {}
 
-    def exchange(self, lanes: Mapping[str, Lane]) -> None:
-        """Let other lanes answer from now on: one reference."""
-        self._lanes = {PREDICT + model: lane for model, lane in lanes.items()}
+    def exchange(self, services: Mapping[str, Service]) -> None:
+        """Let other services answer from now on: one reference."""
+        self._services = {PREDICT + model: service for model, service in services.items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        lane = self._lanes.get(scope["path"])
-        metrics = lane.metrics if lane is not None else self._unknown
+        service = self._services.get(scope["path"])
+        metrics = service.metrics if service is not None else self._unknown
         try:
-            if lane is not None and scope["method"] == "POST":
-                status, body, headers = await self._predict(lane, scope, receive)
+            if service is not None and scope["method"] == "POST":
+                status, body, headers = await self._predict(service, scope, receive)
             else:
                 status, body, headers = await self._answer_other(scope, receive)
         except PetlaError as error:
@@ -90,20 +91,21 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _predict(self, lane: Lane, scope: Scope, receive: Receive) -> Answer:
+    async def _predict(self, service: Service, scope: Scope, receive: Receive) -> Answer:
         at_ns = time.time_ns()
         body = await self._read(scope, receive)
         if body is None:
             return self._refuse_body()
         if len(body) <= _INLINE_BODY_BYTES:
-            rows, is_many = lane.schema.decode(body)
+            rows, is_many = service.schema.decode(body)
         else:
-            rows, is_many = await asyncio.to_thread(lane.schema.decode, body)
+            rows, is_many = await asyncio.to_thread(service.schema.decode, body)
         request_id = ""
         for name, value in scope["headers"]:
             if name == b"x-request-id":
                 request_id = value[:_LONGEST_REQUEST_ID].decode("latin-1")
-        answer = await lane.answer(rows, is_many, request_id, at_ns)
+        request = Request(rows, Call(at_ns, request_id), is_many=is_many)
+        answer = await service.answer(request)
         return 200, answer, headers_for(len(answer))
 
     async def _answer_other(self, scope: Scope, receive: Receive) -> Answer:
@@ -161,11 +163,11 @@ class App:
 
     def _refuse_prediction(self, path: str, method: str) -> Answer:
         model = path.removeprefix(PREDICT)
-        if path in self._lanes:
+        if path in self._services:
             return _refuse_method(path, method, "POST")
         if model in self.failing:
             raise UnavailableError(f"model {model} cannot be served: {self.failing[model]}")
-        known = [name.removeprefix(PREDICT) for name in self._lanes]
+        known = [name.removeprefix(PREDICT) for name in self._services]
         shown = model[:_LONGEST_SHOWN]
         return _refuse(404, "not_found", f"no model {shown!r} is served", field="model", hint=suggest(shown, known))
 

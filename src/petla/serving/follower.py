@@ -22,14 +22,24 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
+from petla.decisions.record import CHAMPION
 from petla.deployments.server import write_acknowledgement
-from petla.deployments.snapshot import Acknowledgement, Route, Snapshot, Variant, read_snapshot, snapshot_path
+from petla.deployments.snapshot import (
+    Acknowledgement,
+    Route,
+    Snapshot,
+    Variant,
+    read_snapshot,
+    snapshot_path,
+    variants_of,
+)
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.serving.app import App
 from petla.serving.doors.schema import Schema
-from petla.serving.lane import Lane, Loaded
 from petla.serving.metrics import Metrics
+from petla.serving.path.lane import Lane, Loaded
+from petla.serving.path.service import Service
 from petla.serving.recorder import Recorder
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
@@ -54,9 +64,9 @@ class Follower:
 
     Args:
         state: the state folder.
-        app: whose lanes are exchanged.
-        recorder: for the lanes.
-        metrics: for the lanes.
+        app: whose services are exchanged.
+        recorder: for the services.
+        metrics: for the services.
     """
 
     def __init__(self, state: Path, app: App, recorder: Recorder, metrics: Metrics) -> None:
@@ -72,7 +82,7 @@ class Follower:
         self._seen = 0
         self._serving = 0
         self._versions: dict[str, Loaded] = {}
-        self._lanes: dict[str, Lane] = {}
+        self._services: dict[str, Service] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -136,7 +146,7 @@ class Follower:
         versions: dict[str, Loaded] = {}
         failures: dict[str, str] = {}
         for model, route in snapshot.routes.items():
-            for variant in filter(None, (route.live, route.standby)):
+            for variant in variants_of(route):
                 try:
                     versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant)
                 except Exception as error:
@@ -163,10 +173,11 @@ class Follower:
 
     def _swap(self, snapshot: Snapshot, loading: _Loading) -> float:
         begun = time.perf_counter()
-        before, lanes_before = self._versions, list(self._lanes.values())
+        before = self._versions
+        lanes_before = [lane for service in self._services.values() for lane in service.lanes]
         self._versions = loading.versions
-        self._lanes = {
-            model: self._make_lane(model, route)
+        self._services = {
+            model: self._make_service(model, route)
             for model, route in snapshot.routes.items()
             if model not in loading.failures
         }
@@ -174,7 +185,7 @@ class Follower:
         if not loading.failures:
             self._serving = self._metrics.snapshot_number = snapshot.number
         self._app.not_ready = "; ".join(loading.failures.values()) or _explain_empty(snapshot)
-        self._app.exchange(self._lanes)
+        self._app.exchange(self._services)
         swap_ms = (time.perf_counter() - begun) * 1e3
         gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
         task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before))
@@ -182,9 +193,16 @@ class Follower:
         task.add_done_callback(self._retiring.discard)
         return swap_ms
 
-    def _make_lane(self, model: str, route: Route) -> Lane:
-        loaded = self._versions[route.live.package]._replace(version=route.live.version)
-        return Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id)
+    def _make_service(self, model: str, route: Route) -> Service:
+        champion = self._make_lane(model, route, route.live, CHAMPION)
+        if route.split is None:
+            return Service(champion)
+        arms = [(self._make_lane(model, route, arm.variant, arm.name), arm.share) for arm in route.split.arms]
+        return Service(champion, salt=route.split.salt, arms=arms)
+
+    def _make_lane(self, model: str, route: Route, variant: Variant, arm: str) -> Lane:
+        loaded = self._versions[variant.package]._replace(version=variant.version)
+        return Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id, arm=arm)
 
     async def _retire(self, gone: list[Loaded], lanes: list[Lane]) -> None:
         """Close versions once the last request that they were asked is answered."""

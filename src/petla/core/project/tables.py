@@ -122,6 +122,8 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     # the column to predict
     target: Text
     task: Task = "binary"
+    # field of a request that says whom or what it is about; it need not be an input of the model; empty: none
+    subject: str = ""
     answer: AnswerTable = field(default_factory=AnswerTable)
     gates: GateTable = field(default_factory=GateTable)
     monitor: MonitorTable = field(default_factory=MonitorTable)

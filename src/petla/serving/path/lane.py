@@ -11,12 +11,13 @@ import math
 import time
 import types
 from collections.abc import Generator
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from petla.core.errors import InvalidError, PetlaError, UnavailableError
 from petla.core.ids import IdSource
 from petla.core.project import AnswerTable
-from petla.decisions.record import Decision
+from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
 from petla.models.runtime.decide import decide
 from petla.models.runtime.running import Runtime
@@ -24,6 +25,7 @@ from petla.models.signature import Row, Value
 from petla.serving.doors.answers import AnswerWriter
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
+from petla.serving.path.request import Answered, Request
 from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,6 @@ _RUN_ROWS = 256
 _INLINE_ROWS = 1_024
 # rows that may wait for a slow model; more are refused at once
 _QUEUE_ROWS = 20_000
-_CHAMPION = "champion"
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 _NO_NUMBER = "see that its values are like those of the training data"
 
@@ -48,27 +49,6 @@ class Loaded(NamedTuple):
     schema: Schema
 
 
-class _Waiting:
-    """A request that waits for its batch."""
-
-    __slots__ = ("at_ns", "body", "error", "future", "is_many", "request_id", "rows")
-
-    def __init__(self, rows: list[Row], is_many: bool, request_id: str, at_ns: int) -> None:
-        self.rows = rows
-        self.is_many = is_many
-        self.request_id = request_id
-        self.at_ns = at_ns
-        # one of them once it is done
-        self.body: bytes | None = None
-        self.error: Exception | None = None
-        # only while it waits for more than the end of a turn
-        self.future: asyncio.Future[None] | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self.body is not None or self.error is not None
-
-
 class Lane:
     """One loaded version, and the requests that wait for it.
 
@@ -78,11 +58,20 @@ class Lane:
         recorder: where decisions go before they are answered.
         metrics: the model's counts.
         make_id: makes the ids of the decisions.
+        arm: whose requests it gets.
     """
 
     def __init__(
-        self, loaded: Loaded, words: AnswerTable, recorder: Recorder, metrics: ModelMetrics, make_id: IdSource
+        self,
+        loaded: Loaded,
+        words: AnswerTable,
+        recorder: Recorder,
+        metrics: ModelMetrics,
+        make_id: IdSource,
+        *,
+        arm: str = CHAMPION,
     ) -> None:
+        self.arm = arm
         self.schema = loaded.schema
         self.metrics = metrics
         self._package = loaded.package
@@ -92,42 +81,36 @@ class Lane:
         self._make_id = make_id
         self._write = AnswerWriter(loaded.package, words, loaded.version).write
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
-        self._waiting: list[_Waiting] = []
+        self._waiting: list[Request] = []
         self._waiting_rows = 0
         # whether the next request may run a batch; else one runs already, or will in the next turn
         self._is_free = True
         self._task: asyncio.Task[None] | None = None
 
-    async def answer(self, rows: list[Row], is_many: bool, request_id: str, at_ns: int) -> bytes:
+    async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Decide, record and answer a request, together with those that arrive with it.
 
-        Args:
-            rows: checked against the signature.
-            is_many: whether the answer is a list.
-            request_id: the client's own name for it; empty: the id of its first decision.
-            at_ns: when it arrived.
-
         Raises:
+            InvalidError: a value is too large for the model.
             UnavailableError: too many rows wait already, the model failed, or its decisions could not be recorded.
         """
         if self._waiting_rows > _QUEUE_ROWS:
             raise UnavailableError(
                 f"{self._waiting_rows} rows wait for the model already", hint="send the request again a little later"
             )
-        waiting = _Waiting(rows, is_many, request_id, at_ns)
-        self._waiting.append(waiting)
-        self._waiting_rows += len(rows)
+        self._waiting.append(request)
+        self._waiting_rows += len(request.rows)
         if self._is_free:
             await _next_turn()
             # The first that comes back runs all that came.
-            if not waiting.is_done:
+            if not request.is_done:
                 self._run_turn()
-        if not waiting.is_done:
-            waiting.future = asyncio.get_running_loop().create_future()
-            await waiting.future
-        if waiting.error is not None:
-            raise waiting.error
-        return waiting.body or b""
+        if not request.is_done:
+            request.future = asyncio.get_running_loop().create_future()
+            await request.future
+        if request.error is not None:
+            raise request.error
+        return request.answer
 
     async def drained(self) -> None:
         """Wait until nobody waits; nobody may come any more."""
@@ -174,65 +157,74 @@ class Lane:
         self._task = None
         self._is_free = True
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Request]:
         if self._waiting_rows <= _RUN_ROWS:
             batch, self._waiting, self._waiting_rows = self._waiting, [], 0
             return batch
         n_rows, n_requests = 0, 0
-        for waiting in self._waiting:
-            if n_requests and n_rows + len(waiting.rows) > _RUN_ROWS:
+        for request in self._waiting:
+            if n_requests and n_rows + len(request.rows) > _RUN_ROWS:
                 break
-            n_rows += len(waiting.rows)
+            n_rows += len(request.rows)
             n_requests += 1
         batch, self._waiting = self._waiting[:n_requests], self._waiting[n_requests:]
         self._waiting_rows -= n_rows
         return batch
 
-    def _score(self, batch: list[_Waiting]) -> tuple[list[Any], list[float]]:
-        rows = batch[0].rows if len(batch) == 1 else [row for waiting in batch for row in waiting.rows]
+    def _score(self, batch: list[Request]) -> tuple[list[Any], list[float]]:
+        rows = batch[0].rows if len(batch) == 1 else [row for request in batch for row in request.rows]
         labels, scores = decide(self._package, self._runtime.score(rows))
         return labels, scores.tolist()
 
-    def _decide(self, batch: list[_Waiting], labels: list[Any], scores: list[float]) -> list[Decision]:
+    def _decide(self, batch: list[Request], labels: list[Any], scores: list[float]) -> list[Decision]:
         """Make the records of a batch, and write its answers into the requests."""
         now_ns = time.time_ns()
-        make_id, write = self._make_id, self._write
-        model, version, worker = self._package.model, self._version, self._recorder.worker
         # One look at the sum; each request is looked at only if that is not finite.
         is_finite = math.isfinite(sum(scores))
         decisions: list[Decision] = []
         index = 0
-        for waiting in batch:
-            end = index + len(waiting.rows)
+        for request in batch:
+            end = index + len(request.rows)
             if not is_finite and not all(map(math.isfinite, scores[index:end])):
-                waiting.error = _blame(self._package, waiting.rows)
+                request.error = _blame(self._package, request.rows)
                 index = end
                 continue
-            request_id, at_ns = waiting.request_id, waiting.at_ns
-            latency_us = max(0, now_ns - at_ns) // 1000
-            texts = []
-            for row in waiting.rows:
-                name, label, score = make_id(), labels[index], scores[index]
-                request_id = request_id or name
-                decisions.append(
-                    Decision(name, request_id, at_ns, model, version, row, label, score, _CHAMPION, latency_us, worker)
-                )
-                texts.append(write(name, label, score))
-                index += 1
-            text = f"[{','.join(texts)}]" if waiting.is_many else texts[0]
-            waiting.body = text.encode()
+            latency_us = max(0, now_ns - request.call.at_ns) // 1000
+            made = self._describe(request, labels[index:end], scores[index:end], latency_us)
+            decisions += made
+            index = end
         return decisions
 
-    def _release(self, batch: list[_Waiting]) -> None:
+    def _describe(self, request: Request, labels: list[Any], scores: list[float], latency_us: int) -> list[Decision]:
+        """Make the records of one request, and write its answer."""
+        ids = [self._make_id() for _ in labels]
+        call = request.call
+        request_id = call.request_id or ids[0]
+        subjects = request.subjects or repeat("")
+        model, version, worker, arm = self._package.model, self._version, self._recorder.worker, self.arm
+        if request.write is not None:
+            request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
+        else:
+            texts = list(map(self._write, ids, labels, scores))
+            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+        return [
+            Decision(
+                *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
+                *(call.trace_id, arm, (), subject),
+            )
+            for name, row, label, score, subject in zip(ids, request.rows, labels, scores, subjects, strict=False)
+        ]
+
+    def _release(self, batch: list[Request]) -> None:
         """Count what was answered, and wake those that wait for more than the end of a turn."""
         now_ns = time.time_ns()
         metrics = self.metrics
-        for waiting in batch:
-            if waiting.error is None:
-                metrics.rows += len(waiting.rows)
-                metrics.observe(now_ns - waiting.at_ns)
-            if waiting.future is not None and not waiting.future.done():
-                waiting.future.set_result(None)
+        for request in batch:
+            if request.error is None:
+                metrics.rows += len(request.rows)
+                metrics.observe(now_ns - request.call.at_ns)
+            if request.future is not None and not request.future.done():
+                request.future.set_result(None)
 
 
 @types.coroutine
@@ -254,11 +246,11 @@ def _is_too_large(value: Value) -> bool:
     return isinstance(value, int | float) and abs(value) > _LARGEST_FLOAT32
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _fail(batch: list[Request], error: Exception) -> None:
     """Let a whole batch fail: nothing of it was recorded, so nothing of it may be answered."""
     if not isinstance(error, PetlaError):
         logger.error("batch.failed", exc_info=error)
     elif not isinstance(error, UnavailableError):
         error = UnavailableError(f"the model failed: {error.message}", hint=error.hint)
-    for waiting in batch:
-        waiting.body, waiting.error = None, error
+    for request in batch:
+        request.answer, request.error = None, error

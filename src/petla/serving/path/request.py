@@ -1,0 +1,86 @@
+"""What a door asks, and what comes of it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from petla.core.ids import DecisionId
+from petla.models.package import Package
+from petla.models.signature import Row
+
+
+class Call(NamedTuple):
+    """What surrounds a request."""
+
+    # when it arrived
+    at_ns: int
+    # the client's own name for it; empty: the id of its first decision
+    request_id: str = ""
+    # of the trace that it belongs to, 32 hexadecimal digits
+    trace_id: str = ""
+    # when its client no longer waits; 0: it did not say
+    deadline_ns: int = 0
+
+
+class Answered(NamedTuple):
+    """What one version decided about the rows of a request, for a door that writes it in a form of its own."""
+
+    package: Package
+    version: int
+    served_by: str
+    ids: Sequence[DecisionId]
+    # the decided class, or the predicted number
+    labels: Sequence[Any]
+    # as `Decision.score`
+    scores: Sequence[float]
+
+
+Write = Callable[[Answered], Any]
+
+
+class Request:
+    """Rows that were checked against the signature, who asks, and the answer once there is one.
+
+    Args:
+        rows: values in the order of the signature's inputs.
+        call: what surrounds it.
+        is_many: whether the answer is a list.
+        subjects: whom each row is about; empty: nobody said.
+        write: turns what was decided into the answer; None: JSON in the model's own words.
+    """
+
+    __slots__ = (
+        "answer",
+        "call",
+        "error",
+        "future",
+        "is_many",
+        "rows",
+        "subjects",
+        "write",
+    )
+
+    def __init__(
+        self,
+        rows: list[Row],
+        call: Call,
+        *,
+        is_many: bool = False,
+        subjects: Sequence[str] = (),
+        write: Write | None = None,
+    ) -> None:
+        self.rows = rows
+        self.call = call
+        self.is_many = is_many
+        self.subjects = subjects
+        self.write = write
+        # one of them once it is done
+        self.answer: Any = None
+        self.error: Exception | None = None
+        # only while it waits for more than the end of a turn
+        self.future: asyncio.Future[None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was answered or has failed."""
+        return self.answer is not None or self.error is not None
