@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -54,9 +54,8 @@ def make_rows(n_rows: int = 400, *, seed: int = 0, missing: bool = True) -> pd.D
 
 
 def make_pipeline_of(final: Any) -> Pipeline:  # noqa: ANN401 - any estimator
-    """Imputed numbers, scaled unless forests or boosting take them; encoded texts; then an estimator."""
-    is_scaled = not isinstance(final, RandomForestClassifier | GradientBoostingClassifier)
-    numbers = make_pipeline(SimpleImputer(), *([StandardScaler()] if is_scaled else []))
+    """Imputed and scaled numbers, encoded texts, then an estimator."""
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
     columns = ColumnTransformer(
         [
             ("numbers", numbers, NUMBERS),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
@@ -74,6 +75,24 @@ def test_model_with_a_function_of_its_own_is_packaged_as_python(ws: Workspace) -
     other = make_rows(50, seed=7)
     expected = trained.estimator.predict_proba(other.drop(columns="late"))
     np.testing.assert_allclose(score_packaged(ws, packaged, other), expected)
+
+
+@pytest.mark.parametrize(
+    "trees", [RandomForestClassifier(10, random_state=0), GradientBoostingClassifier(n_estimators=20, random_state=0)]
+)
+def test_trees_behind_a_scaler_are_converted_to_the_same_answers(ws: Workspace, trees: BaseEstimator) -> None:
+    # of few distinct values many lie on thresholds, and scaled in float32 some rows would take the other branch
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({f"x{i}": random.normal(50, 20, 8_000).round(1) for i in range(6)})
+    rows["late"] = rows["x0"] * rows["x1"] + random.normal(0, 500, len(rows)) > 2_500
+    training, holdout = rows[:2_000], rows[2_000:]
+    estimator = make_pipeline(StandardScaler(), trees).fit(training.drop(columns="late"), training["late"])
+
+    packaged = package(ws, Trained(estimator=estimator, training=training, holdout=holdout))
+
+    assert packaged.package.kind == "onnx"
+    expected = estimator.predict_proba(holdout.drop(columns="late"))
+    np.testing.assert_allclose(score_packaged(ws, packaged, holdout), expected, atol=1e-6)
 
 
 def test_model_that_differs_after_conversion_is_packaged_as_python(ws: Workspace) -> None:

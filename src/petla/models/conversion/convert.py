@@ -15,6 +15,7 @@ import msgspec
 
 from petla.core.errors import UserCodeError
 from petla.data.profile.columns import Kind
+from petla.models.conversion.doubles import compute_in_double, list_converters
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, TEXT_KINDS, split_inputs
 from petla.models.signature import Signature
 from petla.pipeline.execution.user_code import guarded
@@ -44,9 +45,9 @@ def convert(estimator: object, signature: Signature) -> Conversion:
     """Convert an estimator to an ONNX model.
 
     Returns:
-        A model with the inputs `numbers` float32 (n_rows, n_numbers) and `strings` (n_rows, n_strings), each only
-        if it has columns, in the order of the signature; and the output `scores` (n_rows, n_classes), or (n_rows, 1)
-        for a regression. Or the reason why it cannot be expressed so.
+        A model with the inputs `numbers` float32 or float64 (n_rows, n_numbers) and `strings` (n_rows, n_strings),
+        each only if it has columns, in the order of the signature; and the output `scores` (n_rows, n_classes), or
+        (n_rows, 1) for a regression. Or the reason why it cannot be expressed so.
     """
     if any(field.kind is Kind.TIMESTAMP for field in signature.inputs):
         return Conversion((), "it takes moments, which ONNX does not have")
@@ -54,34 +55,50 @@ def convert(estimator: object, signature: Signature) -> Conversion:
         import skl2onnx  # noqa: F401
     except ImportError:
         return Conversion((), "the converter is not installed; it comes with the extra 'train'")
-    try:
-        with guarded("conversion", Path.cwd(), field="model"):
-            model = _convert_any(estimator, signature)
-            _merge_inputs(model.graph, signature)
-            _keep_scores(model.graph)
-            return Conversion((model.SerializeToString(), *_raise_thresholds(model)))
-    except UserCodeError as error:
-        logger.info("conversion.failed", extra={"estimator": type(estimator).__name__}, exc_info=True)
-        return Conversion((), f"it does not convert to ONNX: {' '.join(error.message.split())[:_REASON_LENGTH]}")
+    forms = [(estimator, False)]
+    careful = compute_in_double(estimator)
+    if careful is not None:
+        forms.insert(0, (careful, True))
+    contents: list[bytes] = []
+    reason = ""
+    for form, is_double in forms:
+        try:
+            with guarded("conversion", Path.cwd(), field="model"):
+                contents += _list_contents(form, signature, is_double=is_double)
+        except UserCodeError as error:
+            logger.info("conversion.failed", extra={"estimator": type(form).__name__}, exc_info=True)
+            reason = f"it does not convert to ONNX: {' '.join(error.message.split())[:_REASON_LENGTH]}"
+    return Conversion(tuple(contents), "" if contents else reason)
 
 
-def _convert_any(estimator: object, signature: Signature) -> "onnx.ModelProto":
+def _list_contents(estimator: object, signature: Signature, *, is_double: bool) -> list[bytes]:
+    model = _convert_any(estimator, signature, is_double=is_double)
+    _merge_inputs(model.graph, signature, is_double=is_double)
+    _keep_scores(model.graph)
+    return [model.SerializeToString(), *_raise_thresholds(model)]
+
+
+def _convert_any(estimator: object, signature: Signature, *, is_double: bool) -> "onnx.ModelProto":
     """Convert with one input for all numbers; with one for each column where there are strings or columns are named."""
-    from skl2onnx.common.data_types import FloatTensorType
-
     numbers, strings = split_inputs(signature)
     if not strings:
         # a column transformer that picks by name does not find its columns in one input
         with contextlib.suppress(UserCodeError), guarded("conversion", Path.cwd(), field="model"):
-            return _convert_with(estimator, [(_ALL_NUMBERS, FloatTensorType([None, len(numbers)]))])
-    return _convert_with(estimator, _list_column_types(signature))
+            return _convert_with(estimator, [(_ALL_NUMBERS, _number_type(is_double=is_double)([None, len(numbers)]))])
+    return _convert_with(estimator, _list_column_types(signature, _number_type(is_double=is_double)))
 
 
-def _list_column_types(signature: Signature) -> list[tuple[str, Any]]:
-    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+def _number_type(*, is_double: bool) -> Any:  # noqa: ANN401 - a class of the converter's
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+
+    return DoubleTensorType if is_double else FloatTensorType
+
+
+def _list_column_types(signature: Signature, number_type: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
+    from skl2onnx.common.data_types import StringTensorType
 
     return [
-        (field.name, StringTensorType([None, 1]) if field.kind in TEXT_KINDS else FloatTensorType([None, 1]))
+        (field.name, StringTensorType([None, 1]) if field.kind in TEXT_KINDS else number_type([None, 1]))
         for field in signature.inputs
     ]
 
@@ -95,11 +112,17 @@ def _convert_with(estimator: object, types: list[tuple[str, Any]]) -> "onnx.Mode
     options = {"zipmap": False} if is_classifier(estimator) else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model: onnx.ModelProto = convert_sklearn(estimator, _NAME, initial_types=types, options=options)
+        model: onnx.ModelProto = convert_sklearn(
+            estimator,
+            _NAME,
+            initial_types=types,
+            options=options,
+            custom_conversion_functions=list_converters(),
+        )
     return model
 
 
-def _merge_inputs(graph: "onnx.GraphProto", signature: Signature) -> None:
+def _merge_inputs(graph: "onnx.GraphProto", signature: Signature, *, is_double: bool) -> None:
     """Replace one input per column by one for all numbers and one for all strings."""
     from onnx import TensorProto, helper
 
@@ -110,7 +133,7 @@ def _merge_inputs(graph: "onnx.GraphProto", signature: Signature) -> None:
     # in the signature's order, but with names of the converter's own; it makes none with a space
     _rename(graph, {each.name: f"column {i}" for i, each in enumerate(graph.input)})
     del graph.input[:]
-    kinds = ((NUMBERS, TensorProto.FLOAT), (STRINGS, TensorProto.STRING))
+    kinds = ((NUMBERS, TensorProto.DOUBLE if is_double else TensorProto.FLOAT), (STRINGS, TensorProto.STRING))
     for (name, kind), positions in zip(kinds, split_inputs(signature), strict=True):
         if positions:
             columns = [f"column {i}" for i in positions]

@@ -29,7 +29,11 @@ class OnnxRuntime:
     is_fast = True
 
     def __init__(self, content: bytes, signature: Signature, *, threads: int = 1) -> None:
-        self._run = _open_session(content, threads)
+        session = _open_session(content, threads)
+        self._run: Callable[..., list[NDArray[Any]]] = session.run
+        # what stands before trees is computed in 64 bits; see `convert`
+        is_double = any(each.name == NUMBERS and each.type == "tensor(double)" for each in session.get_inputs())
+        self._number_type = np.float64 if is_double else np.float32
         numbers, strings = split_inputs(signature)
         self._numbers = _picker(numbers)
         self._strings = _picker(strings)
@@ -39,7 +43,7 @@ class OnnxRuntime:
         """Score rows; see `Runtime.score`."""
         feed: dict[str, NDArray[Any]] = {}
         if self._numbers is not None:
-            feed[NUMBERS] = _to_float32([self._numbers(row) for row in rows])
+            feed[NUMBERS] = _to_numbers([self._numbers(row) for row in rows], self._number_type)
         if self._strings is not None:
             feed[STRINGS] = _to_strings([self._strings(row) for row in rows])
         scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)
@@ -49,7 +53,7 @@ class OnnxRuntime:
         """Nothing to give back: memory goes with the object."""
 
 
-def _open_session(content: bytes, threads: int) -> Callable[..., list[NDArray[Any]]]:
+def _open_session(content: bytes, threads: int) -> Any:  # noqa: ANN401 - the library has no types
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
@@ -58,13 +62,11 @@ def _open_session(content: bytes, threads: int) -> Callable[..., list[NDArray[An
     options.inter_op_num_threads = 1
     options.log_severity_level = _FATAL_ONLY
     try:
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented) as error:
         raise CorruptError(
             f"ONNX Runtime cannot read the model: {error}", hint="make it again with 'petla run'"
         ) from error
-    run: Callable[..., list[NDArray[Any]]] = session.run
-    return run
 
 
 def _picker(positions: list[int]) -> Callable[[Row], tuple[Value, ...]] | None:
@@ -77,13 +79,13 @@ def _picker(positions: list[int]) -> Callable[[Row], tuple[Value, ...]] | None:
             return itemgetter(*positions)
 
 
-def _to_float32(values: list[tuple[Value, ...]]) -> NDArray[np.float32]:
+def _to_numbers(values: list[tuple[Value, ...]], kind: type[np.floating[Any]]) -> NDArray[Any]:
     """Return numbers as ONNX takes them; numpy turns None into NaN. What float32 cannot hold is infinite."""
     with np.errstate(over="ignore"):
         try:
-            return np.array(values, dtype=np.float32)
+            return np.array(values, dtype=kind)
         except OverflowError:  # a whole number that not even float64 can hold
-            return np.array([bound_row(row) for row in values], dtype=np.float32)
+            return np.array([bound_row(row) for row in values], dtype=kind)
 
 
 def _to_strings(values: list[tuple[Value, ...]]) -> NDArray[np.object_]:
