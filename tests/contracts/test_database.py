@@ -49,6 +49,20 @@ class TestMigration:
         assert differences == []
         assert version == HEAD
 
+    def test_database_made_at_once_is_the_one_that_all_migrations_make(
+        self, database_address: str, tmp_path: Path
+    ) -> None:
+        lock_path = tmp_path / "migrating.lock"
+        made = open_database(database_address, lock_path=lock_path)
+        at_once = _describe(made)
+        made.dispose()
+        _leave_versions_only(database_address, lock_path)
+
+        migrated = open_database(database_address, lock_path=lock_path)
+
+        assert _describe(migrated) == at_once
+        migrated.dispose()
+
     def test_processes_that_migrate_at_once_all_succeed(self, database_address: str, tmp_path: Path) -> None:
         # Locks of their own: as on two machines, where only the database keeps them apart.
         shared, own = tmp_path / "migrating.lock", tmp_path / "another.lock"
@@ -58,10 +72,13 @@ class TestMigration:
 
         assert shown == ["opened\n"] * 4
 
+    @pytest.mark.parametrize("is_empty", [True, False])
     def test_migration_that_was_killed_leaves_nothing_and_runs_again(
-        self, database_address: str, tmp_path: Path
+        self, is_empty: bool, database_address: str, tmp_path: Path
     ) -> None:
         lock_path = tmp_path / "migrating.lock"
+        if not is_empty:
+            _leave_versions_only(database_address, lock_path)
         run_python(DIE_AT_FIFTH_TABLE + OPEN, database_address, lock_path, status=-9)
 
         engine = open_database(database_address, lock_path=lock_path)
@@ -124,3 +141,19 @@ def _add_snapshot(connection: Connection, number: int) -> None:
 def _count_snapshots(engine: Engine) -> int:
     with reading(engine) as connection:
         return connection.scalar(select(func.count()).select_from(snapshots)) or 0
+
+
+def _leave_versions_only(address: str, lock_path: Path) -> None:
+    """Leave a database on which every migration is still to run."""
+    engine = open_database(address, lock_path=lock_path)
+    with writing(engine) as connection:
+        metadata.drop_all(connection)
+        connection.execute(text("DELETE FROM alembic_version"))
+    engine.dispose()
+
+
+def _describe(engine: Engine) -> list[str]:
+    """Say all that a database says of its tables."""
+    found = inspect(engine)
+    parts = (found.get_columns, found.get_pk_constraint, found.get_indexes, found.get_unique_constraints)
+    return [f"{table}: {part(table)}" for table in sorted(found.get_table_names()) for part in parts]

@@ -21,6 +21,10 @@ from petla.storage.files import lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
 HEAD = "0002"
+# as alembic makes it
+_VERSIONS = """
+CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))
+"""
 
 _migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
@@ -162,27 +166,43 @@ def _migrate(engine: Engine) -> None:
 
 
 def _migrate_alone(engine: Engine) -> None:
-    from alembic import command
-    from alembic.config import Config
-    from alembic.util import CommandError
-
     if engine.dialect.name == "sqlite":
         _keep_journal_ahead(engine)
-    config = Config()
-    folder = Path(__file__).parent / "migrations"
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
     # One transaction around all of it, the table of versions included: a crash leaves the database as it was.
     with engine.connect().execution_options(is_write=True) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             # the file lock holds on this machine only
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('petla.migrating'))"))
-        config.attributes["connection"] = connection
-        try:
-            command.upgrade(config, "head")
-        except CommandError as error:
-            raise ConflictError(
-                f"the database is of another version of Pętla: {error}", hint="install the newer Pętla"
-            ) from error
+        if inspect(connection).get_table_names():
+            _upgrade(connection)
+        else:
+            _create(connection)
+
+
+def _create(connection: Connection) -> None:
+    """Make an empty database what all migrations would: alembic takes as long to load as everything else here."""
+    from petla.storage.tables import metadata
+
+    metadata.create_all(connection, checkfirst=False)
+    connection.execute(text(_VERSIONS))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": HEAD})
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    folder = Path(__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise ConflictError(
+            f"the database is of another version of Pętla: {error}", hint="install the newer Pętla"
+        ) from error
 
 
 def _keep_journal_ahead(engine: Engine) -> None:

@@ -1,5 +1,6 @@
 """The profile of a version: made when the version is, or, of a large table, when somebody first asks for it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -52,9 +53,8 @@ def profile_content(path: Path, stamps: Stamps, progress: Progress = SILENT) -> 
         InvalidError: it is a broken table.
         ConflictError: it is not that content any more.
     """
-    from petla.data.profile.streaming import profile_path
-
-    profile = profile_path(path, progress)
+    # NOTE: by the names first: loading the table library takes longer than adding thousands of files
+    profile = _profile_path(path, progress) if _is_profiled(path.name, stamps.paths) else None
     if list_stamps(path) != stamps:
         raise ConflictError(f"{path} was changed while it was read", hint="try again when it is complete")
     return profile
@@ -63,17 +63,25 @@ def profile_content(path: Path, stamps: Stamps, progress: Progress = SILENT) -> 
 def _has_profile(ws: Workspace, version: DatasetVersion) -> bool:
     """Whether a version is a table or a folder of images, by the names of its files."""
     _, table = ws.get_dataset(version.dataset)
-    manifest = read_manifest(ws.objects, version.digest)
-    names = [table.path] if manifest.kind == "file" else [entry.path for entry in manifest.files]
-    is_images = manifest.kind == "folder" and all(map(is_image_name, names))
-    return is_images or all(map(is_table_name, names))
+    return _is_profiled(table.path, [entry.path for entry in read_manifest(ws.objects, version.digest).files])
+
+
+def _is_profiled(place: str, paths: Sequence[str]) -> bool:
+    """Whether files are a table or a folder of images, by their names; a dataset that is a file has the path ''."""
+    if list(paths) == [""]:
+        return is_table_name(place)
+    return all(map(is_image_name, paths)) or all(map(is_table_name, paths))
 
 
 def _profile_version(ws: Workspace, version: DatasetVersion, progress: Progress) -> Profile | None:
+    with located(ws, version, progress) as path:
+        return _profile_path(path, progress)
+
+
+def _profile_path(path: Path, progress: Progress) -> Profile | None:
     from petla.data.profile.streaming import profile_path
 
-    with located(ws, version, progress) as path:
-        return profile_path(path, progress)
+    return profile_path(path, progress)
 
 
 def _keep(ws: Workspace, version: DatasetVersion, profile: Profile) -> None:
