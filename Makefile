@@ -9,6 +9,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+# Where Python may not keep what it compiled, each test process and each command that it starts compiles anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Test processes side by side; the slow tests never share the machine.
 WORKERS ?= 2
 , := ,
@@ -63,7 +65,7 @@ test: test-fast
 	$(BIN)/python -m pytest -q -m slow || [ $$? -eq 5 ]
 
 test-fast: $(DEV)
-	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS)
+	$(BIN)/python -m pytest -q -m "not slow" -n $(WORKERS) --dist loadfile
 
 check: $(DEV)
 	$(BIN)/ruff check .

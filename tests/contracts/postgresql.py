@@ -7,10 +7,14 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import count
 from pathlib import Path
 
 import psycopg
+from sqlalchemy.engine import make_url
+
+from petla.storage.database import open_database
 
 PROGRAMS = Path("/usr/lib/postgresql")
 # It refuses to run as root; Debian's package brings this user.
@@ -24,12 +28,22 @@ class PostgresqlServer:
         self._folder = folder
         self._numbers = count(1)
 
-    def make_database(self) -> str:
-        """Make an empty database; return its address."""
+    def make_database(self, like: str = "template1") -> str:
+        """Make a copy of a database, of an empty one by default; return its address."""
         name = f"petla_{next(self._numbers)}"
         with psycopg.connect(host=str(self._folder), user=USER, dbname="postgres", autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}".encode())
         return f"postgresql://{USER}@/{name}?host={self._folder}"
+
+    def make_migrated_database(self) -> str:
+        """Make a database with tables and without rows; return its address."""
+        return self.make_database(like=self._migrated)
+
+    @cached_property
+    def _migrated(self) -> str:
+        address = self.make_database()
+        open_database(address, lock_path=self._folder / "migrating.lock").dispose()
+        return str(make_url(address).database)
 
 
 def find_programs() -> Path | None:

@@ -34,8 +34,8 @@ def count(_connection, _cursor, statement, *_):
 
 
 @pytest.fixture
-def engine(database_address: str, tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(database_address, lock_path=tmp_path / "migrating.lock")
+def engine(empty_database_address: str, tmp_path: Path) -> Iterator[Engine]:
+    engine = open_database(empty_database_address, lock_path=tmp_path / "migrating.lock")
     yield engine
     engine.dispose()
 
@@ -50,50 +50,50 @@ class TestMigration:
         assert version == HEAD
 
     def test_database_made_at_once_is_the_one_that_all_migrations_make(
-        self, database_address: str, tmp_path: Path
+        self, empty_database_address: str, tmp_path: Path
     ) -> None:
         lock_path = tmp_path / "migrating.lock"
-        made = open_database(database_address, lock_path=lock_path)
+        made = open_database(empty_database_address, lock_path=lock_path)
         at_once = _describe(made)
         made.dispose()
-        _leave_versions_only(database_address, lock_path)
+        _leave_versions_only(empty_database_address, lock_path)
 
-        migrated = open_database(database_address, lock_path=lock_path)
+        migrated = open_database(empty_database_address, lock_path=lock_path)
 
         assert _describe(migrated) == at_once
         migrated.dispose()
 
-    def test_processes_that_migrate_at_once_all_succeed(self, database_address: str, tmp_path: Path) -> None:
+    def test_processes_that_migrate_at_once_all_succeed(self, empty_database_address: str, tmp_path: Path) -> None:
         # Locks of their own: as on two machines, where only the database keeps them apart.
         shared, own = tmp_path / "migrating.lock", tmp_path / "another.lock"
-        locks = [shared, shared, shared, own if database_address.startswith("postgresql") else shared]
+        locks = [shared, shared, shared, own if empty_database_address.startswith("postgresql") else shared]
 
-        shown = run_together(OPEN, *((database_address, path) for path in locks))
+        shown = run_together(OPEN, *((empty_database_address, path) for path in locks))
 
         assert shown == ["opened\n"] * 4
 
     @pytest.mark.parametrize("is_empty", [True, False])
     def test_migration_that_was_killed_leaves_nothing_and_runs_again(
-        self, is_empty: bool, database_address: str, tmp_path: Path
+        self, is_empty: bool, empty_database_address: str, tmp_path: Path
     ) -> None:
         lock_path = tmp_path / "migrating.lock"
         if not is_empty:
-            _leave_versions_only(database_address, lock_path)
-        run_python(DIE_AT_FIFTH_TABLE + OPEN, database_address, lock_path, status=-9)
+            _leave_versions_only(empty_database_address, lock_path)
+        run_python(DIE_AT_FIFTH_TABLE + OPEN, empty_database_address, lock_path, status=-9)
 
-        engine = open_database(database_address, lock_path=lock_path)
+        engine = open_database(empty_database_address, lock_path=lock_path)
 
         assert len(inspect(engine).get_table_names()) == len(metadata.tables) + 1
         engine.dispose()
 
     def test_database_of_a_later_version_is_refused(
-        self, engine: Engine, database_address: str, tmp_path: Path
+        self, engine: Engine, empty_database_address: str, tmp_path: Path
     ) -> None:
         with writing(engine) as connection:
             connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
         with pytest.raises(ConflictError, match=r"another version of Pętla.*9999") as caught:
-            open_database(database_address, lock_path=tmp_path / "migrating.lock")
+            open_database(empty_database_address, lock_path=tmp_path / "migrating.lock")
 
         assert caught.value.hint
 

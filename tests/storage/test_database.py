@@ -14,6 +14,8 @@ from petla.storage.database import HEAD, open_database, reading, writing
 from petla.storage.tables import snapshots
 from tests.contracts.processes import run_python
 
+pytestmark = pytest.mark.usefixtures("migrated_for_real")
+
 FILL = """
 import resource, sys
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""Parts of `serving.py`: the model, the load, the ceiling, and other servers as their documentation sets them up."""

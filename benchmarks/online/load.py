@@ -1,0 +1,99 @@
+"""Load from `wrk`, and what a process takes of the machine."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+LOAD = """
+wrk.method = "POST"
+wrk.headers["content-type"] = "application/json"
+wrk.body = [==[BODY]==]
+function done(summary, latency, requests)
+  local e = summary.errors
+  io.write(string.format('{"requests": %d, "seconds": %f, "p50_ms": %f, "p99_ms": %f, "failed": %d}\\n',
+    summary.requests, summary.duration / 1e6, latency:percentile(50) / 1e3, latency:percentile(99) / 1e3,
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """One measurement."""
+
+    connections: int
+    rows: int
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def measure(url: str, body: object, n_rows: int, connections: int, seconds: int) -> Figure:
+    content = json.dumps(body)
+    load = _load_with_wrk if shutil.which("wrk") else _load_with_loop
+    raw = load(url, content, connections, seconds)
+    rate = raw["requests"] / raw["seconds"]
+    return Figure(connections, n_rows, round(rate), round(raw["p50_ms"], 3), round(raw["p99_ms"], 3), raw["failed"])
+
+
+def read_memory_mib(pid: int) -> float:
+    """Return the memory of a process and all that it started, shared pages counted once (PSS)."""
+    total = 0
+    for process in _family(pid):
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text("utf-8").splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
+
+
+def _family(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    found = [int(child) for task in tasks for child in task.read_text("utf-8").split()]
+    return [pid, *(each for child in found for each in _family(child))]
+
+
+def _load_with_wrk(url: str, content: str, connections: int, seconds: int) -> dict[str, Any]:
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(LOAD.replace("BODY", content))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _load_with_loop(url: str, content: str, connections: int, seconds: int) -> dict[str, Any]:
+    return asyncio.run(_load(url, content.encode(), connections, seconds))
+
+
+async def _load(url: str, content: bytes, connections: int, seconds: int) -> dict[str, Any]:
+    host, _, rest = url.removeprefix("http://").partition(":")
+    port, _, path = rest.partition("/")
+    head = f"POST /{path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {len(content)}\r\n\r\n"
+    end = time.perf_counter() + seconds
+    times: list[float] = []
+    failed = 0
+
+    async def ask() -> None:
+        nonlocal failed
+        reader, writer = await asyncio.open_connection(host, int(port))
+        while (begun := time.perf_counter()) < end:
+            writer.write(head.encode() + content)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = int(answer.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            failed += b" 200 " not in answer.split(b"\r\n")[0]
+            times.append(time.perf_counter() - begun)
+        writer.close()
+
+    await asyncio.gather(*(ask() for _ in range(connections)))
+    times.sort()
+    p50, p99 = (times[int(len(times) * share)] * 1e3 for share in (0.5, 0.99))
+    return {"requests": len(times), "seconds": seconds, "p50_ms": p50, "p99_ms": p99, "failed": failed}
