@@ -47,7 +47,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(call install,train$(,)postgres$(,)images$(,)pandera$(,)dev)
+	$(call install,train$(,)postgres$(,)images$(,)grpc$(,)pandera$(,)dev)
 	@touch $(TRAIN) $@
 	@echo "$(VENV) is ready; next: make test"
 
@@ -87,7 +87,7 @@ bench: $(DEV)
 lock: | $(BIN)/python
 	@$(BIN)/python -m pip install -q -c constraints.txt uv
 	$(BIN)/python -m uv pip compile pyproject.toml --universal --python-version 3.11 $(UPGRADE) \
-		--extra train --extra postgres --extra images --extra pandera --extra dev --group examples --no-emit-index-url \
+		--extra train --extra postgres --extra images --extra grpc --extra pandera --extra dev --group examples --no-emit-index-url \
 		--no-emit-find-links --custom-compile-command "make lock" -q -o constraints.txt
 
 clean:

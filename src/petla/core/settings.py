@@ -24,6 +24,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     actor: str = ""
     # ports and number of workers; None: as the project file says
     serving_port: Port | None = None
+    grpc_port: Port | None = None
     control_port: Port | None = None
     workers: WorkerCount | None = None
     # seconds a writer waits for a lock or a busy database

@@ -1,12 +1,14 @@
 """The signature: which fields a model takes and what it answers."""
 
+from typing import Any
+
 import msgspec
 
 from petla.core.project import Task
 from petla.data.profile.columns import Kind
 
-# a value of one field, as JSON carries it
-Value = float | int | bool | str | None
+# A value of one field, as JSON carries it: a picture as base64 text, a tensor as a list, nested as its shape says.
+Value = float | int | bool | str | list[Any] | None
 # one row, in the order of the signature's inputs
 Row = tuple[Value, ...]
 
@@ -18,6 +20,9 @@ class InputField(msgspec.Struct, frozen=True):
     kind: Kind
     # whether null is allowed: training saw missing values
     is_nullable: bool
+    # tensors: NumPy's name for the type of the numbers, and the shape of one row's value
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):

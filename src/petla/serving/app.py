@@ -1,7 +1,7 @@
 """The data plane's HTTP: a bare ASGI callable, read from top to bottom for one prediction.
 
-`POST /predict/{model}`, `POST /feedback`, `GET /healthz`, `/readyz`, `/metrics`. What a prediction needs is in one
-table from path to service, which is exchanged as a whole when another snapshot serves.
+`POST /predict/{model}` has a way of its own: one table from path to service, which is exchanged as a whole when another
+snapshot serves. Everything else is a door of the table below.
 """
 
 import asyncio
@@ -10,22 +10,20 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from petla.core.errors import PetlaError, UnavailableError
+from petla.core.errors import PetlaError
 from petla.core.names import suggest
-from petla.serving.doors.feedback import decode_feedback
-from petla.serving.doors.responses import (
-    PLAIN,
-    RETRY_AFTER,
-    Headers,
-    encode_error,
-    encode_problem,
-    headers_for,
-    status_of,
-)
-from petla.serving.metrics import Metrics
+from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
+from petla.serving.doors.about.openapi import show_document
+from petla.serving.doors.calls import make_call
+from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
+from petla.serving.doors.feedback import take_feedback
+from petla.serving.doors.predict import answer_predict
+from petla.serving.doors.responses import Problem, encode_problem, headers_for
+from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
+from petla.serving.doors.standards.rest import answer_inference, write_inference_error
 from petla.serving.path.request import Call, Request
 from petla.serving.path.service import Service
-from petla.serving.recorder import Recorder
+from petla.serving.plane import PREDICT, Plane
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +32,30 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# status, body, headers
-Answer = tuple[int, bytes, Headers]
-
-PREDICT = "/predict/"
-# door -> method
-DOORS = {"/feedback": "POST", "/healthz": "GET", "/readyz": "GET", "/metrics": "GET"}
+_READ = ("GET", "HEAD")
+_WRITE = ("POST",)
+# whole path -> door
+DOORS = {
+    "/feedback": Door(_WRITE, take_feedback),
+    "/healthz": Door(_READ, say_alive),
+    "/readyz": Door(_READ, say_ready),
+    "/metrics": Door(_READ, show_metrics),
+    "/openapi.json": Door(_READ, show_document),
+    # Open Inference Protocol
+    "/v2": Door(_READ, answer_inference, write_inference_error),
+    # MLflow
+    "/invocations": Door(_WRITE, answer_invocations, write_invocations_error),
+    "/ping": Door(_READ, say_ready),
+    "/health": Door(_READ, say_ready),
+    "/version": Door(_READ, say_version),
+}
+# beginning of a path -> door
+PREFIXES = {
+    # models that serve and have no way of their own, and those that do not serve
+    PREDICT: Door(_WRITE, answer_predict),
+    "/v2/": Door((*_READ, *_WRITE), answer_inference, write_inference_error),
+    "/invocations/": Door(_WRITE, answer_invocations, write_invocations_error),
+}
 
 # larger bodies are decoded on a thread, so that other requests do not wait for them
 _INLINE_BODY_BYTES = 256 * 1024
@@ -51,38 +67,26 @@ class App:
     """The doors of one worker.
 
     Args:
-        recorder: where feedback goes; services have it for decisions.
-        metrics: the worker's counts.
+        plane: what serves.
         body_limit_bytes: largest body.
     """
 
-    def __init__(self, recorder: Recorder, metrics: Metrics, body_limit_bytes: int) -> None:
-        self._recorder = recorder
-        self._metrics = metrics
+    def __init__(self, plane: Plane, body_limit_bytes: int) -> None:
+        self._plane = plane
         self._body_limit_bytes = body_limit_bytes
-        self._services: dict[str, Service] = {}
-        self._unknown = metrics.of("")
-        # why it is not ready; empty: it is
-        self.not_ready = "nothing is deployed yet; next: petla deploy MODEL"
-        # models that should serve and cannot -> why
-        self.failing: dict[str, str] = {}
-
-    def exchange(self, services: Mapping[str, Service]) -> None:
-        """Let other services answer from now on: one reference."""
-        self._services = {PREDICT + model: service for model, service in services.items()}
+        self._unknown = plane.metrics.of("")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        service = self._services.get(scope["path"])
+        service = self._plane.by_path.get(scope["path"])
         metrics = service.metrics if service is not None else self._unknown
         try:
             if service is not None and scope["method"] == "POST":
                 status, body, headers = await self._predict(service, scope, receive)
             else:
-                status, body, headers = await self._answer_other(scope, receive)
+                (status, body, headers), metrics = await self._answer_other(scope, receive)
         except PetlaError as error:
-            status, body = status_of(error), encode_error(error)
-            headers = [*headers_for(len(body)), RETRY_AFTER] if status == 503 else headers_for(len(body))
+            status, body, headers = refuse_error(write_own, error)
         except Exception:
             logger.exception("request.failed")
             status, body = 500, encode_problem("error", "the server failed on this request; it is written to its log")
@@ -95,7 +99,7 @@ class App:
         at_ns = time.time_ns()
         body = await self._read(scope, receive)
         if body is None:
-            return self._refuse_body()
+            return self._refuse_body(PREFIXES[PREDICT])
         if len(body) <= _INLINE_BODY_BYTES:
             rows, is_many = service.schema.decode(body)
         else:
@@ -108,35 +112,25 @@ class App:
         answer = await service.answer(request)
         return 200, answer, headers_for(len(answer))
 
-    async def _answer_other(self, scope: Scope, receive: Receive) -> Answer:
-        """Answer what is no prediction of a model that serves."""
-        path, method = scope["path"], scope["method"]
-        if path.startswith(PREDICT):
-            return self._refuse_prediction(path, method)
-        allowed = DOORS.get(path)
-        if allowed is None:
-            hint = suggest(path[:_LONGEST_SHOWN], [*DOORS, PREDICT + "MODEL"])
-            return _refuse(404, "not_found", f"there is no {path[:_LONGEST_SHOWN]!r}", hint=hint)
-        if method != allowed and not (method == "HEAD" and allowed == "GET"):
-            return _refuse_method(path, method, allowed)
-        match path:
-            case "/feedback":
-                return await self._take_feedback(scope, receive)
-            case "/metrics":
-                page = self._metrics.render()
-                return 200, page, [PLAIN, (b"content-length", b"%d" % len(page))]
-            case "/readyz" if self.not_ready:
-                raise UnavailableError(f"not ready: {self.not_ready}")
-            case _:
-                return _json(200, b'{"status":"ok"}')
-
-    async def _take_feedback(self, scope: Scope, receive: Receive) -> Answer:
-        body = await self._read(scope, receive)
-        if body is None:
-            return self._refuse_body()
-        feedback = decode_feedback(body, time.time_ns())
-        await self._recorder.record_feedback(feedback)
-        return _json(202, b'{"accepted":%d}' % len(feedback))
+    async def _answer_other(self, scope: Scope, receive: Receive) -> tuple[Answer, Any]:
+        """Answer what has no way of its own; return where it is counted as well."""
+        path, headers = scope["path"], dict(scope["headers"])
+        visit = Visit(scope["method"], path, headers, Call(time.time_ns()), self._unknown)
+        door = find_door(path)
+        if door is None:
+            return _refuse_path(path), visit.metrics
+        try:
+            if visit.method not in door.methods:
+                return refuse_method(door.form, visit, [name for name in door.methods if name != "HEAD"]), visit.metrics
+            if visit.method == "POST":
+                body = await self._read(scope, receive)
+                if body is None:
+                    return self._refuse_body(door), visit.metrics
+                visit.body = body
+            visit.call = make_call(headers, visit.call.at_ns)
+            return await door.answer(self._plane, visit), visit.metrics
+        except PetlaError as error:
+            return refuse_error(door.form, error), visit.metrics
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
         """Return the body, or None if it is too large; what is declared too large is not read at all."""
@@ -157,30 +151,22 @@ class App:
             size += len(block)
         return b"".join(blocks) if size <= self._body_limit_bytes else None
 
-    def _refuse_body(self) -> Answer:
+    def _refuse_body(self, door: Door) -> Answer:
         message = f"the body is larger than {self._body_limit_bytes} bytes"
-        return _refuse(413, "too_large", message, hint="send fewer rows, or raise serving.body_limit_bytes")
-
-    def _refuse_prediction(self, path: str, method: str) -> Answer:
-        model = path.removeprefix(PREDICT)
-        if path in self._services:
-            return _refuse_method(path, method, "POST")
-        if model in self.failing:
-            raise UnavailableError(f"model {model} cannot be served: {self.failing[model]}")
-        known = [name.removeprefix(PREDICT) for name in self._services]
-        shown = model[:_LONGEST_SHOWN]
-        return _refuse(404, "not_found", f"no model {shown!r} is served", field="model", hint=suggest(shown, known))
+        problem = Problem("too_large", message, hint="send fewer rows, or raise serving.body_limit_bytes")
+        status, body = door.form(413, problem, ())
+        return answer_json(body, status)
 
 
-def _json(status: int, body: bytes) -> Answer:
-    return status, body, headers_for(len(body))
+def find_door(path: str) -> Door | None:
+    """Return the door of a path, or None."""
+    door = DOORS.get(path)
+    if door is not None:
+        return door
+    return next((each for prefix, each in PREFIXES.items() if path.startswith(prefix)), None)
 
 
-def _refuse(status: int, code: str, message: str, *, field: str = "", hint: str = "") -> Answer:
-    return _json(status, encode_problem(code, message, field=field, hint=hint))
-
-
-def _refuse_method(path: str, method: str, allowed: str) -> Answer:
-    hint = f"use {allowed}"
-    body = encode_problem("wrong_method", f"{path[:_LONGEST_SHOWN]} takes no {method}", hint=hint)
-    return 405, body, [*headers_for(len(body)), (b"allow", allowed.encode())]
+def _refuse_path(path: str) -> Answer:
+    shown = path[:_LONGEST_SHOWN]
+    hint = suggest(shown, [*DOORS, PREDICT + "MODEL"])
+    return answer_json(encode_problem("not_found", f"there is no {shown!r}", hint=hint), 404)

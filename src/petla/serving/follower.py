@@ -35,11 +35,11 @@ from petla.deployments.snapshot import (
 )
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
-from petla.serving.app import App
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.service import Service
+from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
@@ -64,14 +64,14 @@ class Follower:
 
     Args:
         state: the state folder.
-        app: whose services are exchanged.
+        plane: whose services are exchanged.
         recorder: for the services.
         metrics: for the services.
     """
 
-    def __init__(self, state: Path, app: App, recorder: Recorder, metrics: Metrics) -> None:
+    def __init__(self, state: Path, plane: Plane, recorder: Recorder, metrics: Metrics) -> None:
         self._state = state
-        self._app = app
+        self._plane = plane
         self._recorder = recorder
         self._metrics = metrics
         self._objects = ObjectStore(state / "objects")
@@ -181,11 +181,11 @@ class Follower:
             for model, route in snapshot.routes.items()
             if model not in loading.failures
         }
-        self._app.failing = loading.failures
+        self._plane.failing = loading.failures
         if not loading.failures:
             self._serving = self._metrics.snapshot_number = snapshot.number
-        self._app.not_ready = "; ".join(loading.failures.values()) or _explain_empty(snapshot)
-        self._app.exchange(self._services)
+        self._plane.not_ready = "; ".join(loading.failures.values()) or _explain_empty(snapshot)
+        self._plane.exchange(self._services)
         swap_ms = (time.perf_counter() - begun) * 1e3
         gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
         task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before))

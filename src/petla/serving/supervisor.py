@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from petla.core.errors import UnavailableError
@@ -47,6 +48,7 @@ class Supervisor:
         self._table = ws.project.serving
         table, settings = ws.project.serving, ws.settings
         self._port = table.port if settings.serving_port is None else settings.serving_port
+        self._grpc_port = table.grpc_port if settings.grpc_port is None else settings.grpc_port
         self._n_workers = table.workers if settings.workers is None else settings.workers
         self._held = contextlib.ExitStack()
         self._socket: socket.socket | None = None
@@ -72,12 +74,14 @@ class Supervisor:
 
         Raises:
             BusyError: another server runs for this state folder.
-            UnavailableError: the port is taken.
+            UnavailableError: a port is taken, or gRPC is on and not installed.
         """
         # whoever looks whether a server runs holds the lock for a moment
         self._held.enter_context(lock(server_lock(self._state), purpose="the server", wait_s=1.0))
         try:
             self._socket = self._held.enter_context(_listen(self._table.host, self._port))
+            if self._grpc_port:
+                self._held.enter_context(_reserve(self._table.host, self._grpc_port))
             for path in acknowledgements_folder(self._state).glob("*"):
                 path.unlink(missing_ok=True)
             write_server(self._state, self.server)
@@ -120,8 +124,10 @@ class Supervisor:
         self._held.close()
 
     def _command(self, worker: str) -> list[str]:
+        grpc = ["--grpc", self._table.host, str(self._grpc_port)] if self._grpc_port else []
         return [
             *(sys.executable, "-m", "petla.serving.worker"),
+            *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
             *("--body-limit", str(self._table.body_limit_bytes), "--durability", self._table.durability),
         ]
@@ -179,6 +185,32 @@ class _Worker:
         self._process = subprocess.Popen(self._command, pass_fds=(self._descriptor,), stdin=subprocess.DEVNULL)
         self._started_at = time.monotonic()
         self._died_at = None
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Hold the port that the workers share for gRPC without listening, so that nobody else takes it.
+
+    Raises:
+        UnavailableError: somebody has it, or gRPC is not installed.
+    """
+    if find_spec("grpc") is None:
+        raise UnavailableError(
+            "serving.grpc_port is set and gRPC is not installed",
+            hint="pip install 'petla[grpc]', or set it to 0",
+            field="serving.grpc_port",
+        )
+    reserved = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
+    except OSError as error:
+        reserved.close()
+        raise UnavailableError(
+            f"cannot listen for gRPC on {host}:{port}: {error.strerror}",
+            hint="stop what listens there, or set serving.grpc_port or PETLA_GRPC_PORT",
+            field="serving.grpc_port",
+        ) from error
+    return reserved
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,12 +6,14 @@ supervisor lets it finish what it has, flush, and end with status 0.
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import FrameType
 
@@ -24,6 +26,7 @@ from petla.serving.app import App
 from petla.serving.doors.protocol import JoiningProtocol
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
+from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -61,6 +64,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker", required=True, help="its name among the workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
+    parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
     parser.add_argument("--body-limit", type=int, default=8 << 20, help="largest request body, bytes")
     parser.add_argument("--durability", choices=("process", "power"), default="process")
     return parser.parse_args(arguments)
@@ -69,17 +73,37 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
     recorder = Recorder(options.state, options.worker, options.durability, metrics)
-    app = App(recorder, metrics, options.body_limit)
-    follower = Follower(options.state, app, recorder, metrics)
+    plane = Plane(recorder, metrics)
+    app = App(plane, options.body_limit)
+    follower = Follower(options.state, plane, recorder, metrics)
     try:
-        await follower.start()
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLD)
-        return await _serve(app, follower, options)
+        # first, since the follower says that all is there
+        async with _grpc_beside(plane, options):
+            await follower.start()
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(*_GC_THRESHOLD)
+            return await _serve(app, follower, options)
     finally:
         recorder.close()
         follower.close()
+
+
+@contextlib.asynccontextmanager
+async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterator[None]:
+    """Answer over gRPC, where that is asked for; only then its library is loaded."""
+    if options.grpc is None:
+        yield
+        return
+    from petla.serving.doors.standards.remote import GrpcServer
+
+    host, port = options.grpc
+    server = GrpcServer(plane, options.body_limit)
+    await server.start(host, int(port))
+    try:
+        yield
+    finally:
+        await server.stop()
 
 
 async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> int:

@@ -146,6 +146,8 @@ class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Text = "127.0.0.1"
     port: Port = 8080
+    # gRPC, where 8081 is customary; 0: off
+    grpc_port: Port = 0
     workers: WorkerCount = 1
     # largest request body
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 8 * 1024 * 1024

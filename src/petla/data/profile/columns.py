@@ -17,6 +17,10 @@ class Kind(StrEnum):
     # text with many distinct values
     TEXT = "text"
     TIMESTAMP = "timestamp"
+    # an array of numbers, of the same shape in every row
+    TENSOR = "tensor"
+    # an encoded picture, such as the bytes of a PNG file
+    IMAGE = "image"
 
     @property
     def is_numeric(self) -> bool:

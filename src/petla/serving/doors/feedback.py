@@ -1,5 +1,6 @@
-"""The bodies of `POST /feedback`: one truth, or a list of them."""
+"""`POST /feedback`: one truth, or a list of them."""
 
+import time
 from typing import Annotated
 
 import msgspec
@@ -9,7 +10,9 @@ from petla.core.decoding import decode_table
 from petla.core.errors import Fault, InvalidError
 from petla.core.ids import DecisionId
 from petla.decisions.record import Feedback
+from petla.serving.doors.door import Answer, Visit, answer_json
 from petla.serving.doors.schema import FAULT_LIMIT, read_json, refuse
+from petla.serving.plane import Plane
 
 _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
@@ -23,6 +26,18 @@ class TruthBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
 
 _decode_one = msgspec.json.Decoder(TruthBody).decode
 _decode_many = msgspec.json.Decoder(list[TruthBody]).decode
+
+
+async def take_feedback(plane: Plane, visit: Visit) -> Answer:
+    """Answer `POST /feedback`, once it is recorded.
+
+    Raises:
+        InvalidError: as `decode_feedback`.
+        UnavailableError: it could not be recorded.
+    """
+    feedback = decode_feedback(visit.body, time.time_ns())
+    await plane.recorder.record_feedback(feedback)
+    return answer_json(b'{"accepted":%d}' % len(feedback), 202)
 
 
 def decode_feedback(body: bytes, at_ns: int) -> list[Feedback]:

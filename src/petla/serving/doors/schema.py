@@ -5,42 +5,26 @@ looked at again, slowly, to name all that is wrong; what turns out to be right a
 accepted.
 """
 
+import contextlib
 import json
 import math
 import re
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from petla.core.errors import Fault, InvalidError, MalformedError
 from petla.core.names import suggest
 from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature, Value
+from petla.serving.doors.inputs.values import describe, type_of
 
 # more faults than this are not listed
 FAULT_LIMIT = 100
 
 _LONGEST_NAME = 64
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
-# 64 bits: what the spool can hold
-_Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_TYPES: dict[Kind, Any] = {
-    Kind.NUMBER: float,
-    Kind.INTEGER: _Integer,
-    Kind.BOOLEAN: bool,
-    Kind.CATEGORY: str,
-    Kind.TEXT: str,
-    Kind.TIMESTAMP: str,
-}
-_WORDS = {
-    Kind.NUMBER: "a number",
-    Kind.INTEGER: "a whole number",
-    Kind.BOOLEAN: "true or false",
-    Kind.CATEGORY: "a text",
-    Kind.TEXT: "a text",
-    Kind.TIMESTAMP: "a text with a moment, such as 2013-07-01T12:00:00Z",
-}
 
 
 class Schema:
@@ -52,6 +36,11 @@ class Schema:
 
     def __init__(self, signature: Signature) -> None:
         self._fields = {field.name: field for field in signature.inputs}
+        # Its rows are small, and nothing in them is looked into after decoding: the fast door takes it.
+        self.is_flat = not any(field.kind in (Kind.TENSOR, Kind.IMAGE) for field in signature.inputs)
+        # position in a row -> name
+        self.pictures = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.IMAGE}
+        self.tensors = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.TENSOR}
         # msgspec takes no names that JSON would have to escape; such models are decoded slowly.
         self._is_plain = not any(_ESCAPED.search(name) for name in self._fields)
         if not self._is_plain:
@@ -59,13 +48,14 @@ class Schema:
         names = [f"f{i}" for i in range(len(signature.inputs))]
         record = msgspec.defstruct(
             "Record",
-            list(zip(names, map(_type_of, signature.inputs), strict=True)),
+            list(zip(names, map(type_of, signature.inputs), strict=True)),
             rename=dict(zip(names, self._fields, strict=True)),
             forbid_unknown_fields=True,
             gc=False,
         )
         self._decode_one = msgspec.json.Decoder(record).decode
-        self._decode_many = msgspec.json.Decoder(list[record]).decode  # type: ignore[valid-type]
+        self._records = list[record]  # type: ignore[valid-type]
+        self._decode_many = msgspec.json.Decoder(self._records).decode
 
     def decode(self, body: bytes) -> tuple[list[Row], bool]:
         """Return the rows of a body, and whether it is a list.
@@ -85,6 +75,40 @@ class Schema:
             pass
         return self._decode_slowly(body)
 
+    def take_records(self, records: Sequence[Any], *, is_many: bool = True) -> list[Row]:
+        """Return the rows of objects that came in another form than the body of a prediction.
+
+        Args:
+            records: the objects.
+            is_many: whether faults name the place in the list.
+
+        Raises:
+            InvalidError: they are not what the signature says; with every fault, up to a hundred.
+        """
+        if self._is_plain:
+            with contextlib.suppress(msgspec.ValidationError):
+                return [msgspec.structs.astuple(record) for record in msgspec.convert(records, self._records)]
+        return self._check_all(records, is_many=is_many)
+
+    def take_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> list[Row]:
+        """Return the rows of columns; a column that may be null everywhere may be missing.
+
+        Raises:
+            InvalidError: they are not what the signature says; with every fault, up to a hundred.
+        """
+        faults = [_unknown(name[:_LONGEST_NAME], name, self._fields) for name in columns if name not in self._fields]
+        taken: list[Sequence[Any]] = []
+        for name, field in self._fields.items():
+            if name in columns:
+                taken.append(_take_column(field, columns[name], faults))
+            elif field.is_nullable:
+                taken.append([None] * n_rows)
+            else:
+                faults.append(Fault(name, f"is missing; it must be {describe(field)}"))
+        if faults:
+            raise refuse(faults[:FAULT_LIMIT])
+        return list(zip(*taken, strict=True))
+
     def _decode_slowly(self, body: bytes) -> tuple[list[Row], bool]:
         content = read_json(body)
         is_many = isinstance(content, list)
@@ -94,15 +118,18 @@ class Schema:
                 f"the body is {what}",
                 hint=f"send an object with the fields {', '.join(self._fields)}, or a list of such objects",
             )
+        return self._check_all(content if isinstance(content, list) else [content], is_many=is_many), is_many
+
+    def _check_all(self, records: Sequence[Any], *, is_many: bool) -> list[Row]:
         faults: list[Fault] = []
         rows = []
-        for index, record in enumerate(content if is_many else [content]):
+        for index, record in enumerate(records):
             rows.append(self._check(record, f"[{index}]" if is_many else "", faults))
             if len(faults) >= FAULT_LIMIT:
                 break
         if faults:
             raise refuse(faults[:FAULT_LIMIT])
-        return rows, is_many
+        return rows
 
     def _check(self, record: Any, place: str, faults: list[Fault]) -> Row:  # noqa: ANN401
         if not isinstance(record, dict):
@@ -111,27 +138,44 @@ class Schema:
         prefix = f"{place}." if place else ""
         for name in record:
             if name not in self._fields:
-                hint = suggest(name, self._fields) if len(name) <= _LONGEST_NAME else ""
-                faults.append(Fault(prefix + name[:_LONGEST_NAME], "is an unknown field", hint))
+                faults.append(_unknown(prefix + name[:_LONGEST_NAME], name, self._fields))
                 if len(faults) >= FAULT_LIMIT:
                     return ()
         return tuple(self._check_value(record, field, prefix, faults) for field in self._fields.values())
 
     def _check_value(self, record: dict[str, Any], field: InputField, prefix: str, faults: list[Fault]) -> Value:
-        allowed = _WORDS[field.kind] + (" or null" if field.is_nullable else "")
         if field.name not in record:
             hint = "send null where it is not known" if field.is_nullable else ""
-            faults.append(Fault(prefix + field.name, f"is missing; it must be {allowed}", hint))
+            faults.append(Fault(prefix + field.name, f"is missing; it must be {describe(field)}", hint))
             return None
-        value = record[field.name]
-        if field.kind is Kind.INTEGER and isinstance(value, float) and value.is_integer():
-            value = int(value)
-        try:
-            checked: Value = msgspec.convert(value, _type_of(field))
-        except msgspec.ValidationError:
-            faults.append(Fault(prefix + field.name, f"is {show(value)}, but must be {allowed}"))
-            return None
-        return checked
+        return _check_value(field, record[field.name], prefix + field.name, faults)
+
+
+def _check_value(field: InputField, value: Any, place: str, faults: list[Fault]) -> Value:  # noqa: ANN401 - any JSON value
+    if field.kind is Kind.INTEGER and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    try:
+        checked: Value = msgspec.convert(value, type_of(field))
+    except msgspec.ValidationError:
+        faults.append(Fault(place, f"is {show(value)}, but must be {describe(field)}"))
+        return None
+    return checked
+
+
+def _take_column(field: InputField, values: Sequence[Any], faults: list[Fault]) -> Sequence[Any]:
+    with contextlib.suppress(msgspec.ValidationError):
+        taken: list[Any] = msgspec.convert(values, list[type_of(field)])  # type: ignore[misc]
+        return taken
+    checked = []
+    for index, value in enumerate(values):
+        checked.append(_check_value(field, value, f"{field.name}[{index}]", faults))
+        if len(faults) >= FAULT_LIMIT:
+            break
+    return checked
+
+
+def _unknown(place: str, name: str, fields: Mapping[str, InputField]) -> Fault:
+    return Fault(place, "is an unknown field", suggest(name, fields) if len(name) <= _LONGEST_NAME else "")
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
@@ -173,11 +217,6 @@ def show(value: Any) -> str:  # noqa: ANN401 - any JSON value
         return "an object" if isinstance(value, dict) else "a list"
     text = msgspec.json.encode(value).decode()
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _type_of(field: InputField) -> Any:  # noqa: ANN401 - a type for msgspec
-    kind = _TYPES[field.kind]
-    return kind | None if field.is_nullable else kind
 
 
 class _Literal(str):

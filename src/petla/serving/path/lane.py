@@ -74,6 +74,8 @@ class Lane:
         self.arm = arm
         self.schema = loaded.schema
         self.metrics = metrics
+        self.loaded = loaded
+        self.words = words
         self._package = loaded.package
         self._version = loaded.version
         self._runtime = loaded.runtime
@@ -200,7 +202,7 @@ class Lane:
         ids = [self._make_id() for _ in labels]
         call = request.call
         request_id = call.request_id or ids[0]
-        subjects = request.subjects or repeat("")
+        rows, subjects = request.logged or request.rows, request.subjects or repeat("")
         model, version, worker, arm = self._package.model, self._version, self._recorder.worker, self.arm
         if request.write is not None:
             request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
@@ -212,7 +214,7 @@ class Lane:
                 *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
                 *(call.trace_id, arm, (), subject),
             )
-            for name, row, label, score, subject in zip(ids, request.rows, labels, scores, subjects, strict=False)
+            for name, row, label, score, subject in zip(ids, rows, labels, scores, subjects, strict=False)
         ]
 
     def _release(self, batch: list[Request]) -> None:

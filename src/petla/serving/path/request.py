@@ -55,6 +55,7 @@ class Request:
         "error",
         "future",
         "is_many",
+        "logged",
         "rows",
         "subjects",
         "write",
@@ -74,6 +75,8 @@ class Request:
         self.is_many = is_many
         self.subjects = subjects
         self.write = write
+        # the rows as they are recorded; None: as they are
+        self.logged: list[Row] | None = None
         # one of them once it is done
         self.answer: Any = None
         self.error: Exception | None = None

@@ -32,7 +32,7 @@ class Service:
     def __init__(self, champion: Lane, *, salt: str = "", arms: Sequence[tuple[Lane, float]] = ()) -> None:
         self.schema: Schema = champion.schema
         self.metrics: ModelMetrics = champion.metrics
-        self._champion = champion
+        self.champion = champion
         self._salt = salt.encode()
         self._choices: list[Choice] = []
         end = 0.0
@@ -43,19 +43,19 @@ class Service:
     @property
     def lanes(self) -> list[Lane]:
         """All that may answer."""
-        return [self._champion, *(choice.lane for choice in self._choices)]
+        return [self.champion, *(choice.lane for choice in self._choices)]
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Answer a request; see `Lane.answer`."""
         if not self._choices:
-            return await self._champion.answer(request)
+            return await self.champion.answer(request)
         return await self._choose(request).answer(request)
 
     def _choose(self, request: Request) -> Lane:
         """Return the lane of a request's subject, the same whenever it comes; without a subject that of its id."""
         key = request.subjects[0] if request.subjects else request.call.request_id
         place = place_of(self._salt, key.encode())
-        return next((choice.lane for choice in self._choices if place < choice.end), self._champion)
+        return next((choice.lane for choice in self._choices if place < choice.end), self.champion)
 
 
 def place_of(salt: bytes, key: bytes) -> float:

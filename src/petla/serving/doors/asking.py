@@ -1,0 +1,67 @@
+"""What the slower doors ask a model: rows in, and what was decided written in the door's own form."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+from petla.core.digests import digest_bytes
+from petla.models.signature import Row, Value
+from petla.serving.doors.inputs.pictures import check_pictures, decode_base64
+from petla.serving.doors.schema import Schema
+from petla.serving.path.request import Call, Request, Write
+from petla.serving.path.service import Service
+
+T = TypeVar("T")
+
+INLINE_BYTES = 64 * 1024
+# A larger picture, or a tensor of more numbers, is recorded by its digest alone.
+LOGGED_BYTES = 64 * 1024
+LOGGED_NUMBERS = 4_096
+
+
+async def take_body(size_bytes: int, take: Callable[[], T]) -> T:
+    """Read a body; a large one on a thread, so that other requests do not wait for it."""
+    return take() if size_bytes <= INLINE_BYTES else await asyncio.to_thread(take)
+
+
+async def ask(service: Service, rows: list[Row], call: Call, write: Write | None, *, is_many: bool = True) -> Any:  # noqa: ANN401 - what `write` makes
+    """Let a model decide about rows.
+
+    Args:
+        service: answers.
+        rows: checked against the signature.
+        call: what surrounds them.
+        write: turns what was decided into the answer; None: JSON in the model's own words.
+        is_many: whether that is a list.
+
+    Raises:
+        InvalidError: a picture cannot be read, or a number is too large.
+        UnavailableError: as `Lane.answer`.
+    """
+    request = Request(rows, call, is_many=is_many, write=write)
+    if not service.schema.is_flat:
+        await check_pictures(service.schema, rows, is_many=is_many)
+        request.logged = [shorten(service.schema, row) for row in rows]
+    return await service.answer(request)
+
+
+def shorten(schema: Schema, row: Row) -> Row:
+    """Return a row as it is recorded: what is very large as `blake3:` and the digest of its bytes."""
+    return tuple(
+        _shorten(value, is_picture=i in schema.pictures) if i in schema.pictures or i in schema.tensors else value
+        for i, value in enumerate(row)
+    )
+
+
+def _shorten(value: Value, *, is_picture: bool) -> Value:
+    if is_picture and isinstance(value, str) and len(value) * 3 // 4 > LOGGED_BYTES:
+        return f"blake3:{digest_bytes(decode_base64(value))}"
+    if isinstance(value, list) and _count(value) > LOGGED_NUMBERS:
+        return f"blake3:{digest_bytes(msgspec.json.encode(value))}"
+    return value
+
+
+def _count(value: Any) -> int:  # noqa: ANN401 - a number, or lists of them
+    return len(value) * _count(value[0]) if isinstance(value, list) and value else 1

@@ -1,0 +1,1 @@
+"""What values may be, and how they are read where they do not come as JSON."""
