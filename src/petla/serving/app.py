@@ -12,18 +12,17 @@ from typing import Any
 
 from petla.core.errors import PetlaError, UnavailableError
 from petla.core.names import suggest
+from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.feedback import decode_feedback
 from petla.serving.doors.responses import (
     PLAIN,
-    RETRY_AFTER,
     Headers,
-    encode_error,
+    describe_error,
     encode_problem,
     headers_for,
-    status_of,
 )
 from petla.serving.metrics import Metrics
-from petla.serving.path.request import Call, Request
+from petla.serving.path.request import Request
 from petla.serving.path.service import Service
 from petla.serving.recorder import Recorder
 
@@ -34,6 +33,8 @@ Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+# headers of the request, names in lower case
+Given = Mapping[bytes, bytes]
 # status, body, headers
 Answer = tuple[int, bytes, Headers]
 
@@ -43,7 +44,6 @@ DOORS = {"/feedback": "POST", "/healthz": "GET", "/readyz": "GET", "/metrics": "
 
 # larger bodies are decoded on a thread, so that other requests do not wait for them
 _INLINE_BODY_BYTES = 256 * 1024
-_LONGEST_REQUEST_ID = 128
 _LONGEST_SHOWN = 60
 
 
@@ -75,40 +75,40 @@ class App:
         """Answer one request."""
         service = self._services.get(scope["path"])
         metrics = service.metrics if service is not None else self._unknown
+        given = dict(scope["headers"])
         try:
             if service is not None and scope["method"] == "POST":
-                status, body, headers = await self._predict(service, scope, receive)
+                status, body, headers = await self._predict(service, given, receive)
             else:
-                status, body, headers = await self._answer_other(scope, receive)
+                status, body, headers = await self._answer_other(scope, given, receive)
         except PetlaError as error:
-            status, body = status_of(error), encode_error(error)
-            headers = [*headers_for(len(body)), RETRY_AFTER] if status == 503 else headers_for(len(body))
+            status, body, headers = describe_error(error)
+        except ConnectionError:
+            # Nobody is there any more.
+            return
         except Exception:
             logger.exception("request.failed")
             status, body = 500, encode_problem("error", "the server failed on this request; it is written to its log")
             headers = headers_for(len(body))
         metrics.count(status)
+        if said := echo(given):
+            headers = headers + said
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _predict(self, service: Service, scope: Scope, receive: Receive) -> Answer:
-        at_ns = time.time_ns()
-        body = await self._read(scope, receive)
+    async def _predict(self, service: Service, given: Given, receive: Receive) -> Answer:
+        call = make_call(given, time.time_ns())
+        body = await self._read(given, receive)
         if body is None:
             return self._refuse_body()
         if len(body) <= _INLINE_BODY_BYTES:
             rows, is_many = service.schema.decode(body)
         else:
             rows, is_many = await asyncio.to_thread(service.schema.decode, body)
-        request_id = ""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                request_id = value[:_LONGEST_REQUEST_ID].decode("latin-1")
-        request = Request(rows, Call(at_ns, request_id), is_many=is_many)
-        answer = await service.answer(request)
+        answer = await service.answer(Request(rows, call, is_many=is_many))
         return 200, answer, headers_for(len(answer))
 
-    async def _answer_other(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer_other(self, scope: Scope, given: Given, receive: Receive) -> Answer:
         """Answer what is no prediction of a model that serves."""
         path, method = scope["path"], scope["method"]
         if path.startswith(PREDICT):
@@ -121,7 +121,7 @@ class App:
             return _refuse_method(path, method, allowed)
         match path:
             case "/feedback":
-                return await self._take_feedback(scope, receive)
+                return await self._take_feedback(given, receive)
             case "/metrics":
                 page = self._metrics.render()
                 return 200, page, [PLAIN, (b"content-length", b"%d" % len(page))]
@@ -130,32 +130,36 @@ class App:
             case _:
                 return _json(200, b'{"status":"ok"}')
 
-    async def _take_feedback(self, scope: Scope, receive: Receive) -> Answer:
-        body = await self._read(scope, receive)
+    async def _take_feedback(self, given: Given, receive: Receive) -> Answer:
+        body = await self._read(given, receive)
         if body is None:
             return self._refuse_body()
         feedback = decode_feedback(body, time.time_ns())
         await self._recorder.record_feedback(feedback)
         return _json(202, b'{"accepted":%d}' % len(feedback))
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body, or None if it is too large; what is declared too large is not read at all."""
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._body_limit_bytes:
-                return None
+    async def _read(self, given: Given, receive: Receive) -> bytes | None:
+        """Return the body, or None if it is too large; what is declared too large is not read at all.
+
+        Raises:
+            ConnectionError: the client went away before all of it was there.
+        """
+        if int(given.get(b"content-length", 0)) > self._body_limit_bytes:
+            return None
         message = await receive()
         body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return body if len(body) <= self._body_limit_bytes else None
         blocks, size = [body], len(body)
         while message.get("more_body", False):
             if size > self._body_limit_bytes:
                 return None
             message = await receive()
-            block: bytes = message.get("body", b"")
-            blocks.append(block)
-            size += len(block)
-        return b"".join(blocks) if size <= self._body_limit_bytes else None
+            blocks.append(message.get("body", b""))
+            size += len(blocks[-1])
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        if size > self._body_limit_bytes:
+            return None
+        return body if len(blocks) == 1 else b"".join(blocks)
 
     def _refuse_body(self) -> Answer:
         message = f"the body is larger than {self._body_limit_bytes} bytes"

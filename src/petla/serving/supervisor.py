@@ -14,6 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from petla.core.errors import UnavailableError
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
@@ -123,7 +125,7 @@ class Supervisor:
         return [
             *(sys.executable, "-m", "petla.serving.worker"),
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
-            *("--body-limit", str(self._table.body_limit_bytes), "--durability", self._table.durability),
+            *("--table", msgspec.json.encode(self._table).decode()),
         ]
 
     def _watch(self) -> None:

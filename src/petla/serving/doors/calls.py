@@ -1,0 +1,86 @@
+"""What surrounds a request, from its headers: the client's name for it, the trace it belongs to, and how long it waits.
+
+- `x-request-id`: up to 128 printable characters of ASCII; kept with the decisions and sent back.
+- `traceparent`: as W3C Trace Context has it; the trace's id is kept with the decisions, the header is sent back. One
+  that is not right is ignored, as the standard wants.
+- `x-request-timeout-ms`: after so many milliseconds the client no longer waits; what has not begun by then never does.
+
+Source: W3C Trace Context, Recommendation of 2021-11-23, section 3.2.
+"""
+
+import re
+from collections.abc import Mapping
+
+from petla.core.errors import MalformedError
+from petla.serving.doors.responses import Headers
+from petla.serving.path.request import Call
+
+REQUEST_ID = b"x-request-id"
+TRACEPARENT = b"traceparent"
+TIMEOUT = b"x-request-timeout-ms"
+LONGEST_TIMEOUT_MS = 86_400_000
+
+_SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT})
+_REQUEST_ID = re.compile(rb"[\x20-\x7e]{1,128}")
+# version, trace, span, flags; later versions may have more behind it
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def make_call(headers: Mapping[bytes, bytes], at_ns: int) -> Call:
+    """Read what surrounds a request.
+
+    Args:
+        headers: lower-case names and values.
+        at_ns: when it arrived.
+
+    Raises:
+        MalformedError: the time that it gives is no number of milliseconds.
+    """
+    if _SAID.isdisjoint(headers):
+        return Call(at_ns)
+    timeout = headers.get(TIMEOUT)
+    return Call(
+        at_ns,
+        _find_request_id(headers).decode("ascii"),
+        find_trace_id(headers.get(TRACEPARENT, b"")),
+        0 if timeout is None else at_ns + _read_timeout_ms(timeout) * 1_000_000,
+    )
+
+
+def echo(headers: Mapping[bytes, bytes]) -> Headers:
+    """Return the headers that go back as they came."""
+    if _SAID.isdisjoint(headers):
+        return []
+    name, trace = _find_request_id(headers), headers.get(TRACEPARENT, b"")
+    found = [(REQUEST_ID, name)] if name else []
+    return [*found, (TRACEPARENT, trace)] if find_trace_id(trace) else found
+
+
+def find_trace_id(traceparent: bytes) -> str:
+    """Return the trace of a `traceparent`, 32 hexadecimal digits; empty: it is not right.
+
+    Example:
+        >>> find_trace_id(b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        '4bf92f3577b34da6a3ce929d0e0e4736'
+    """
+    found = _TRACEPARENT.fullmatch(traceparent)
+    # the version that we know has nothing behind its flags
+    if found is None or (found[2] is not None and traceparent.startswith(b"00")):
+        return ""
+    return found[1].decode("ascii")
+
+
+def _find_request_id(headers: Mapping[bytes, bytes]) -> bytes:
+    name = headers.get(REQUEST_ID, b"")
+    return name if _REQUEST_ID.fullmatch(name) else b""
+
+
+def _read_timeout_ms(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 8 or not 0 < int(value) <= LONGEST_TIMEOUT_MS:
+        shown = value[:20].decode("latin-1")
+        raise MalformedError(
+            f"x-request-timeout-ms is {shown!r}, but must be a whole number from 1 to {LONGEST_TIMEOUT_MS}",
+            hint="send milliseconds",
+            field="x-request-timeout-ms",
+        )
+    return int(value)
