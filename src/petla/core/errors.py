@@ -9,9 +9,12 @@ Families are what the faces (command line, pages, HTTP) map to statuses; no erro
     ├── InvalidError        the input is wrong; carries every fault, field by field
     │   └── MalformedError  the bytes are not even JSON
     ├── ForbiddenError      this person or key may not do it
+    │   └── UnknownKeyError nobody knows who this is
     ├── GateFailedError     a test of code, data or model said no
     ├── UnavailableError    the outside world failed: disk, database, network, another process
-    │   └── CorruptError    stored bytes are not what their name or signature says
+    │   ├── CorruptError    stored bytes are not what their name or signature says
+    │   ├── DeadlineError   it was not done in the time that its client gave
+    │   └── LimitedError    too much was asked at once; says when to ask again
     └── UserCodeError       the project's own code failed; carries its traceback
 """
 
@@ -97,6 +100,12 @@ class ForbiddenError(PetlaError):
     code = "forbidden"
 
 
+class UnknownKeyError(ForbiddenError):
+    """Nobody knows who this is: there is no key, or one that opens nothing."""
+
+    code = "unknown_key"
+
+
 class GateFailedError(PetlaError):
     """A test of code, data or model said no."""
 
@@ -113,6 +122,29 @@ class CorruptError(UnavailableError):
     """Stored bytes are not what their name or their signature says."""
 
     code = "corrupt"
+
+
+class DeadlineError(UnavailableError):
+    """It was not done in the time that its client gave."""
+
+    code = "deadline"
+
+
+class LimitedError(UnavailableError):
+    """One client asked for too much at once.
+
+    Args:
+        message: which limit.
+        hint: what to do next.
+        field: the input that is to blame, if one is.
+        retry_after_s: when the next attempt is let through, at the soonest.
+    """
+
+    code = "limited"
+
+    def __init__(self, message: str, *, hint: str = "", field: str = "", retry_after_s: float = 1.0) -> None:
+        super().__init__(message, hint=hint, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class UserCodeError(PetlaError):

@@ -14,13 +14,14 @@ from petla.core.errors import PetlaError
 from petla.core.names import suggest
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
 from petla.serving.doors.about.openapi import show_document
-from petla.serving.doors.calls import make_call
+from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
 from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
 from petla.serving.doors.standards.rest import answer_inference, write_inference_error
+from petla.serving.metrics import ModelMetrics
 from petla.serving.path.request import Call, Request
 from petla.serving.path.service import Service
 from petla.serving.plane import PREDICT, Plane
@@ -31,6 +32,9 @@ Message = Mapping[str, Any]
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+# headers of the request, names in lower case
+Given = Mapping[bytes, bytes]
 
 _READ = ("GET", "HEAD")
 _WRITE = ("POST",)
@@ -59,7 +63,6 @@ PREFIXES = {
 
 # larger bodies are decoded on a thread, so that other requests do not wait for them
 _INLINE_BODY_BYTES = 256 * 1024
-_LONGEST_REQUEST_ID = 128
 _LONGEST_SHOWN = 60
 
 
@@ -80,76 +83,80 @@ class App:
         """Answer one request."""
         service = self._plane.by_path.get(scope["path"])
         metrics = service.metrics if service is not None else self._unknown
+        given = dict(scope["headers"])
         try:
             if service is not None and scope["method"] == "POST":
-                status, body, headers = await self._predict(service, scope, receive)
+                status, body, headers = await self._predict(service, given, receive)
             else:
-                (status, body, headers), metrics = await self._answer_other(scope, receive)
+                (status, body, headers), metrics = await self._answer_other(scope, given, receive)
         except PetlaError as error:
             status, body, headers = refuse_error(write_own, error)
+        except ConnectionError:
+            # Nobody is there any more.
+            return
         except Exception:
             logger.exception("request.failed")
             status, body = 500, encode_problem("error", "the server failed on this request; it is written to its log")
             headers = headers_for(len(body))
         metrics.count(status)
+        if said := echo(given):
+            headers = headers + said
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _predict(self, service: Service, scope: Scope, receive: Receive) -> Answer:
-        at_ns = time.time_ns()
-        body = await self._read(scope, receive)
+    async def _predict(self, service: Service, given: Given, receive: Receive) -> Answer:
+        call = make_call(given, time.time_ns())
+        body = await self._read(given, receive)
         if body is None:
             return self._refuse_body(PREFIXES[PREDICT])
         if len(body) <= _INLINE_BODY_BYTES:
             rows, is_many = service.schema.decode(body)
         else:
             rows, is_many = await asyncio.to_thread(service.schema.decode, body)
-        request_id = ""
-        for name, value in scope["headers"]:
-            if name == b"x-request-id":
-                request_id = value[:_LONGEST_REQUEST_ID].decode("latin-1")
-        request = Request(rows, Call(at_ns, request_id), is_many=is_many)
-        answer = await service.answer(request)
+        answer = await service.answer(Request(rows, call, is_many=is_many))
         return 200, answer, headers_for(len(answer))
 
-    async def _answer_other(self, scope: Scope, receive: Receive) -> tuple[Answer, Any]:
+    async def _answer_other(self, scope: Scope, given: Given, receive: Receive) -> tuple[Answer, ModelMetrics]:
         """Answer what has no way of its own; return where it is counted as well."""
-        path, headers = scope["path"], dict(scope["headers"])
-        visit = Visit(scope["method"], path, headers, Call(time.time_ns()), self._unknown)
-        door = find_door(path)
+        visit = Visit(scope["method"], scope["path"], given, Call(time.time_ns()), self._unknown)
+        door = find_door(visit.path)
         if door is None:
-            return _refuse_path(path), visit.metrics
+            return _refuse_path(visit.path), visit.metrics
         try:
             if visit.method not in door.methods:
                 return refuse_method(door.form, visit, [name for name in door.methods if name != "HEAD"]), visit.metrics
             if visit.method == "POST":
-                body = await self._read(scope, receive)
+                body = await self._read(given, receive)
                 if body is None:
                     return self._refuse_body(door), visit.metrics
                 visit.body = body
-            visit.call = make_call(headers, visit.call.at_ns)
+            visit.call = make_call(given, visit.call.at_ns)
             return await door.answer(self._plane, visit), visit.metrics
         except PetlaError as error:
             return refuse_error(door.form, error), visit.metrics
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the body, or None if it is too large; what is declared too large is not read at all."""
-        for name, value in scope["headers"]:
-            if name == b"content-length" and int(value) > self._body_limit_bytes:
-                return None
+    async def _read(self, given: Given, receive: Receive) -> bytes | None:
+        """Return the body, or None if it is too large; what is declared too large is not read at all.
+
+        Raises:
+            ConnectionError: the client went away before all of it was there.
+        """
+        if int(given.get(b"content-length", 0)) > self._body_limit_bytes:
+            return None
         message = await receive()
         body: bytes = message.get("body", b"")
-        if not message.get("more_body", False):
-            return body if len(body) <= self._body_limit_bytes else None
         blocks, size = [body], len(body)
         while message.get("more_body", False):
             if size > self._body_limit_bytes:
                 return None
             message = await receive()
-            block: bytes = message.get("body", b"")
-            blocks.append(block)
-            size += len(block)
-        return b"".join(blocks) if size <= self._body_limit_bytes else None
+            blocks.append(message.get("body", b""))
+            size += len(blocks[-1])
+        if message["type"] == "http.disconnect":
+            raise ConnectionError
+        if size > self._body_limit_bytes:
+            return None
+        return body if len(blocks) == 1 else b"".join(blocks)
 
     def _refuse_body(self, door: Door) -> Answer:
         message = f"the body is larger than {self._body_limit_bytes} bytes"

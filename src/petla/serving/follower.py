@@ -67,13 +67,17 @@ class Follower:
         plane: whose services are exchanged.
         recorder: for the services.
         metrics: for the services.
+        longest_wait_s: as `Lane` has it.
     """
 
-    def __init__(self, state: Path, plane: Plane, recorder: Recorder, metrics: Metrics) -> None:
+    def __init__(
+        self, state: Path, plane: Plane, recorder: Recorder, metrics: Metrics, *, longest_wait_s: float = 1.0
+    ) -> None:
         self._state = state
         self._plane = plane
         self._recorder = recorder
         self._metrics = metrics
+        self._longest_wait_s = longest_wait_s
         self._objects = ObjectStore(state / "objects")
         self._keys = Keyring(state / "keys")
         self._make_id = uuid7_source()
@@ -202,7 +206,9 @@ class Follower:
 
     def _make_lane(self, model: str, route: Route, variant: Variant, arm: str) -> Lane:
         loaded = self._versions[variant.package]._replace(version=variant.version)
-        return Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id, arm=arm)
+        lane = Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id, arm=arm)
+        lane.longest_wait_s = self._longest_wait_s
+        return lane
 
     async def _retire(self, gone: list[Loaded], lanes: list[Lane]) -> None:
         """Close versions once the last request that they were asked is answered."""

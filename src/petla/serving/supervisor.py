@@ -15,6 +15,8 @@ import time
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from petla.core.errors import UnavailableError
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
@@ -129,7 +131,7 @@ class Supervisor:
             *(sys.executable, "-m", "petla.serving.worker"),
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
-            *("--body-limit", str(self._table.body_limit_bytes), "--durability", self._table.durability),
+            *("--table", msgspec.json.encode(self._table).decode()),
         ]
 
     def _watch(self) -> None:

@@ -10,20 +10,25 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import cast
 
+import msgspec
 import uvicorn
 import uvloop
 
 from petla.core.errors import PetlaError
 from petla.core.events import EventFormatter
+from petla.core.project import ServingTable
 from petla.serving.app import App
-from petla.serving.doors.protocol import JoiningProtocol
+from petla.serving.doors.protocol import JoiningProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
@@ -34,7 +39,7 @@ logger = logging.getLogger(__name__)
 # for requests in flight when it is told to end
 _GRACE_S = 1
 _WATCH_S = 0.1
-_KEEP_ALIVE_S = 75
+_CHECK_S = 1.0
 # Garbage is looked for less often than Python would: a request leaves no cycles behind.
 _GC_THRESHOLD = (20_000, 20, 20)
 
@@ -49,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     # do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    _raise_limit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(options))
@@ -65,17 +71,21 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
     parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
-    parser.add_argument("--body-limit", type=int, default=8 << 20, help="largest request body, bytes")
-    parser.add_argument("--durability", choices=("process", "power"), default="process")
+    parser.add_argument("--table", type=_read_table, default=ServingTable(), help="[serving] of petla.toml, as JSON")
     return parser.parse_args(arguments)
+
+
+def _read_table(text: str) -> ServingTable:
+    return msgspec.json.decode(text, type=ServingTable)
 
 
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
-    recorder = Recorder(options.state, options.worker, options.durability, metrics)
+    recorder = Recorder(options.state, options.worker, options.table.durability, metrics)
     plane = Plane(recorder, metrics)
-    app = App(plane, options.body_limit)
-    follower = Follower(options.state, plane, recorder, metrics)
+    app = App(plane, options.table.body_limit_bytes)
+    wait_s = options.table.longest_wait_ms / 1e3
+    follower = Follower(options.state, plane, recorder, metrics, longest_wait_s=wait_s)
     try:
         # first, since the follower says that all is there
         async with _grpc_beside(plane, options):
@@ -83,7 +93,7 @@ async def _run(options: argparse.Namespace) -> int:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
-            return await _serve(app, follower, options)
+            return await _serve(app, follower, metrics, options)
     finally:
         recorder.close()
         follower.close()
@@ -98,7 +108,7 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
     from petla.serving.doors.standards.remote import GrpcServer
 
     host, port = options.grpc
-    server = GrpcServer(plane, options.body_limit)
+    server = GrpcServer(plane, options.table.body_limit_bytes)
     await server.start(host, int(port))
     try:
         yield
@@ -106,10 +116,11 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
         await server.stop()
 
 
-async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> int:
+async def _serve(app: App, follower: Follower, metrics: Metrics, options: argparse.Namespace) -> int:
+    limits = Limits(options.table.connections, options.table.client_timeout_s)
     config = uvicorn.Config(
         app,
-        http=JoiningProtocol,
+        http=partial(JoiningProtocol, limits, metrics.of("")),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -118,11 +129,11 @@ async def _serve(app: App, follower: Follower, options: argparse.Namespace) -> i
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = uvicorn.Server(config)
-    beside = [asyncio.create_task(work) for work in (follower.follow(), _watch_parent(options.parent))]
+    works = (follower.follow(), _watch_parent(options.parent), _check_connections(server))
+    beside = [asyncio.create_task(work) for work in works]
     for task in beside:
         # A worker whose follower failed, or whose supervisor died, is of no use.
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
@@ -142,6 +153,21 @@ async def _watch_parent(parent: int) -> None:
     """Return when the supervisor has died; the kernel tells nobody."""
     while os.getppid() == parent:  # noqa: ASYNC110
         await asyncio.sleep(_WATCH_S)
+
+
+async def _check_connections(server: uvicorn.Server) -> None:
+    """End connections whose client is too slow, for ever."""
+    now_s = asyncio.get_running_loop().time
+    while True:
+        await asyncio.sleep(_CHECK_S)
+        for connection in list(server.server_state.connections):
+            cast("JoiningProtocol", connection).check(now_s())
+
+
+def _raise_limit() -> None:
+    """Let this process have as many connections as the machine allows; 1,024 is the usual limit of a shell."""
+    _, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

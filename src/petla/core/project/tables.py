@@ -153,6 +153,19 @@ class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: Annotated[int, Meta(ge=1024)] = 8 * 1024 * 1024
     # what an answered decision survives: kill -9 of the process, or loss of power
     durability: Literal["process", "power"] = "process"
+    # who may ask: anyone who reaches it, or holders of a key of `petla keys`
+    access: Literal["anyone", "keys"] = "anyone"
+    # PEM files, relative to the project; empty: no TLS
+    certificate: str = ""
+    certificate_key: str = ""
+    # listen on a public address without keys or without TLS
+    insecure: bool = False
+    # connections of one worker; more are answered by 503
+    connections: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
+    # seconds that a client may take to send a request, and to take its answer
+    client_timeout_s: Annotated[float, Meta(ge=1, le=3_600)] = 30.0
+    # milliseconds that a request would have to wait for a busy model, from which it is answered by 503 at once
+    longest_wait_ms: Annotated[float, Meta(ge=1)] = 1_000.0
 
 
 class ControlTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,6 +173,13 @@ class ControlTable(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Text = "127.0.0.1"
     port: Port = 8000
+    # where people open it, such as https://loop.example.com; empty: at its host and port
+    url: str = ""
+    # PEM files, relative to the project; empty: no TLS
+    certificate: str = ""
+    certificate_key: str = ""
+    # listen on a public address without TLS
+    insecure: bool = False
 
 
 class StorageTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,18 +1,22 @@
 """The bytes that leave: headers, and errors in the one shape."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from petla.core.errors import (
     ConflictError,
+    DeadlineError,
     Fault,
     ForbiddenError,
     InvalidError,
+    LimitedError,
     MalformedError,
     NotFoundError,
     PetlaError,
     UnavailableError,
+    UnknownKeyError,
     UserCodeError,
 )
 
@@ -21,14 +25,18 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 RETRY_AFTER = (b"retry-after", b"1")
+ASK_FOR_KEY = (b"www-authenticate", b"Bearer")
 
 # the nearest family decides
 _STATUSES: tuple[tuple[type[PetlaError], int], ...] = (
     (MalformedError, 400),
     (InvalidError, 422),
     (NotFoundError, 404),
+    (UnknownKeyError, 401),
     (ForbiddenError, 403),
     (ConflictError, 409),
+    (LimitedError, 429),
+    (DeadlineError, 504),
     (UnavailableError, 503),
     (UserCodeError, 503),
 )
@@ -63,6 +71,19 @@ def headers_for(length: int) -> Headers:
 def status_of(error: PetlaError) -> int:
     """Return the HTTP status of an error's family."""
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
+
+
+def describe_error(error: PetlaError) -> tuple[int, bytes, Headers]:
+    """Return status, body and headers of the answer to a request that failed."""
+    status, body = status_of(error), encode_error(error)
+    headers = headers_for(len(body))
+    if isinstance(error, LimitedError):
+        headers = [*headers, (b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
+    elif status == 503:
+        headers = [*headers, RETRY_AFTER]
+    elif status == 401:
+        headers = [*headers, ASK_FOR_KEY]
+    return status, body, headers
 
 
 def encode_error(error: PetlaError) -> bytes:

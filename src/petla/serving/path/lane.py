@@ -14,7 +14,7 @@ from collections.abc import Generator
 from itertools import repeat
 from typing import Any, NamedTuple
 
-from petla.core.errors import InvalidError, PetlaError, UnavailableError
+from petla.core.errors import DeadlineError, InvalidError, PetlaError, UnavailableError
 from petla.core.ids import IdSource
 from petla.core.project import AnswerTable
 from petla.decisions.record import CHAMPION, Decision
@@ -34,8 +34,12 @@ logger = logging.getLogger(__name__)
 _RUN_ROWS = 256
 # a request with more rows than this goes to a thread, so that other requests do not wait for it
 _INLINE_ROWS = 1_024
-# rows that may wait for a slow model; more are refused at once
+# rows that may wait for a model, however fast it is; more are refused at once
 _QUEUE_ROWS = 20_000
+# weight of the newest batch in the time that a slow model takes for a row
+_NEWEST = 0.3
+# by which a timer of the loop may be early
+_TICK_S = 0.002
 _LARGEST_FLOAT32 = 3.4028234663852886e38
 _NO_NUMBER = "see that its values are like those of the training data"
 
@@ -88,18 +92,28 @@ class Lane:
         # whether the next request may run a batch; else one runs already, or will in the next turn
         self._is_free = True
         self._task: asyncio.Task[None] | None = None
+        # a request that would wait longer is refused at once
+        self.longest_wait_s = 1.0
+        # rows that may wait, by how long a slow model takes for them
+        self._queue_rows = _QUEUE_ROWS
+        self._row_s = 0.0
+        # whether any request ever said how long it waits
+        self._has_deadlines = False
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Decide, record and answer a request, together with those that arrive with it.
 
         Raises:
             InvalidError: a value is too large for the model.
+            DeadlineError: its time was over before it was its turn.
             UnavailableError: too many rows wait already, the model failed, or its decisions could not be recorded.
         """
-        if self._waiting_rows > _QUEUE_ROWS:
+        if self._waiting_rows > self._queue_rows:
             raise UnavailableError(
                 f"{self._waiting_rows} rows wait for the model already", hint="send the request again a little later"
             )
+        if request.call.deadline_ns:
+            self._has_deadlines = True
         self._waiting.append(request)
         self._waiting_rows += len(request.rows)
         if self._is_free:
@@ -109,6 +123,9 @@ class Lane:
                 self._run_turn()
         if not request.is_done:
             request.future = asyncio.get_running_loop().create_future()
+            if request.call.deadline_ns:
+                left_s = (request.call.deadline_ns - time.time_ns()) / 1e9
+                asyncio.get_running_loop().call_later(max(0.0, left_s) + _TICK_S, self._drop_late)
             await request.future
         if request.error is not None:
             raise request.error
@@ -122,6 +139,8 @@ class Lane:
     def _run_turn(self) -> None:
         """Run one batch; what is left gets a turn of its own, so that other connections do not wait for all of it."""
         if not self._is_free:
+            return
+        if self._has_deadlines and not self._anybody_waits():
             return
         if not self._is_inline or len(self._waiting[0].rows) > _INLINE_ROWS:
             self._is_free = False
@@ -146,8 +165,9 @@ class Lane:
     async def _work(self) -> None:
         """Run batches on a thread until nobody waits."""
         loop = asyncio.get_running_loop()
-        while self._waiting:
+        while self._anybody_waits():
             batch = self._take()
+            begun_s = time.perf_counter()
             try:
                 scored = await loop.run_in_executor(None, self._score, batch)
                 decisions = self._decide(batch, *scored)
@@ -156,8 +176,33 @@ class Lane:
             except Exception as error:
                 _fail(batch, error)
             self._release(batch)
+            self._learn(batch, time.perf_counter() - begun_s)
         self._task = None
         self._is_free = True
+
+    def _learn(self, batch: list[Request], took_s: float) -> None:
+        """Let as many rows wait from now on as the model is through with in time."""
+        row_s = took_s / sum(len(request.rows) for request in batch)
+        self._row_s = row_s if not self._row_s else _NEWEST * row_s + (1 - _NEWEST) * self._row_s
+        self._queue_rows = min(_QUEUE_ROWS, int(self.longest_wait_s / self._row_s))
+
+    def _anybody_waits(self) -> bool:
+        if self._has_deadlines:
+            self._drop_late()
+        return bool(self._waiting)
+
+    def _drop_late(self) -> None:
+        """Fail requests whose clients wait no longer, before any of their rows is scored."""
+        now_ns = time.time_ns()
+        late = [request for request in self._waiting if 0 < request.call.deadline_ns <= now_ns]
+        if not late:
+            return
+        self._waiting = [request for request in self._waiting if not 0 < request.call.deadline_ns <= now_ns]
+        self._waiting_rows -= sum(len(request.rows) for request in late)
+        for request in late:
+            request.error = DeadlineError("its time was over before it was its turn", hint="give it more time")
+            if request.future is not None and not request.future.done():
+                request.future.set_result(None)
 
     def _take(self) -> list[Request]:
         if self._waiting_rows <= _RUN_ROWS:
