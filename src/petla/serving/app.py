@@ -14,6 +14,7 @@ from petla.core.errors import PetlaError, UnavailableError
 from petla.core.names import suggest
 from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.feedback import decode_feedback
+from petla.serving.doors.keys import Keys, scope_for
 from petla.serving.doors.responses import (
     PLAIN,
     Headers,
@@ -62,6 +63,8 @@ class App:
         self._body_limit_bytes = body_limit_bytes
         self._services: dict[str, Service] = {}
         self._unknown = metrics.of("")
+        # None: everybody may ask
+        self.keys: Keys | None = None
         # why it is not ready; empty: it is
         self.not_ready = "nothing is deployed yet; next: petla deploy MODEL"
         # models that should serve and cannot -> why
@@ -77,6 +80,8 @@ class App:
         metrics = service.metrics if service is not None else self._unknown
         given = dict(scope["headers"])
         try:
+            if self.keys is not None and (needed := scope_for(scope["method"], scope["path"])) is not None:
+                self.keys.check(given, needed)
             if service is not None and scope["method"] == "POST":
                 status, body, headers = await self._predict(service, given, receive)
             else:

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -26,10 +27,12 @@ from petla.core.errors import PetlaError
 from petla.core.events import EventFormatter
 from petla.core.project import ServingTable
 from petla.serving.app import App
+from petla.serving.doors.keys import Keys
 from petla.serving.doors.protocol import JoiningProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Recorder
+from petla.storage.certificates import open_certificate
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="petla.serving.worker", description="One worker of the data plane.")
     parser.add_argument("--state", type=Path, required=True, help="the state folder")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
     parser.add_argument("--worker", required=True, help="its name among the workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
@@ -79,6 +83,7 @@ async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
     recorder = Recorder(options.state, options.worker, options.table.durability, metrics)
     app = App(recorder, metrics, options.table.body_limit_bytes)
+    app.keys = Keys(options.state) if options.table.access == "keys" else None
     wait_s = options.table.longest_wait_ms / 1e3
     follower = Follower(options.state, app, recorder, metrics, longest_wait_s=wait_s)
     try:
@@ -93,6 +98,7 @@ async def _run(options: argparse.Namespace) -> int:
 
 
 async def _serve(app: App, follower: Follower, metrics: Metrics, options: argparse.Namespace) -> int:
+    certificate = open_certificate(options.root, options.table)
     limits = Limits(options.table.connections, options.table.client_timeout_s)
     config = uvicorn.Config(
         app,
@@ -106,9 +112,13 @@ async def _serve(app: App, follower: Follower, metrics: Metrics, options: argpar
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
     server = uvicorn.Server(config)
-    works = (follower.follow(), _watch_parent(options.parent), _check_connections(server))
+    works = [follower.follow(), _watch_parent(options.parent), _check_connections(server)]
+    looks = [part.look for part in (app.keys, certificate) if part is not None]
+    if looks:
+        works.append(_look_again(looks))
     beside = [asyncio.create_task(work) for work in works]
     for task in beside:
         # A worker whose follower failed, or whose supervisor died, is of no use.
@@ -129,6 +139,14 @@ async def _watch_parent(parent: int) -> None:
     """Return when the supervisor has died; the kernel tells nobody."""
     while os.getppid() == parent:  # noqa: ASYNC110
         await asyncio.sleep(_WATCH_S)
+
+
+async def _look_again(looks: list[Callable[[], None]]) -> None:
+    """Take up keys and certificates that were exchanged, for ever."""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        for look in looks:
+            look()
 
 
 async def _check_connections(server: uvicorn.Server) -> None:

@@ -20,7 +20,7 @@ from petla.core.errors import ConflictError, InvalidError, UnavailableError
 from petla.storage.files import lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
-HEAD = "0002"
+HEAD = "0003"
 
 _migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
