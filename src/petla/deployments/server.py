@@ -21,12 +21,13 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     # process id of the supervisor
     pid: int
     workers: int
+    is_encrypted: bool = False
 
     @property
     def url(self) -> str:
         """The address of its root."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{'https' if self.is_encrypted else 'http'}://{host}:{self.port}"
 
 
 def server_lock(state: Path) -> Path:

@@ -13,6 +13,7 @@ import time
 from petla.core.errors import BusyError, CorruptError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.shipper import ship
+from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
@@ -64,8 +65,9 @@ class Controller:
 
     def tick(self) -> None:
         """Do one pass: ship, judge, open incidents, take one step of each retraining."""
-        # a command that was killed may have left a deployment's rows without its file
+        # a command that was killed may have left rows without the file that the workers read
         republish(self._ws)
+        publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
         self._ship()

@@ -12,11 +12,13 @@ from typing import Any
 
 from petla.core.errors import PetlaError
 from petla.core.names import suggest
+from petla.deployments.access.keys import Scope as KeyScope
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
 from petla.serving.doors.about.openapi import show_document
 from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
+from petla.serving.doors.keys import scope_for
 from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
@@ -106,6 +108,8 @@ class App:
 
     async def _predict(self, service: Service, given: Given, receive: Receive) -> Answer:
         call = make_call(given, time.time_ns())
+        if self._plane.keys is not None:
+            self._plane.keys.check(given, KeyScope.PREDICT)
         body = await self._read(given, receive)
         if body is None:
             return self._refuse_body(PREFIXES[PREDICT])
@@ -123,6 +127,9 @@ class App:
         if door is None:
             return _refuse_path(visit.path), visit.metrics
         try:
+            needed = scope_for(visit.method, visit.path)
+            if self._plane.keys is not None and needed is not None:
+                self._plane.keys.check(given, needed)
             if visit.method not in door.methods:
                 return refuse_method(door.form, visit, [name for name in door.methods if name != "HEAD"]), visit.metrics
             if visit.method == "POST":

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from petla.core.errors import NotFoundError, UnavailableError
 from petla.core.names import suggest
+from petla.serving.doors.keys import Keys
 from petla.serving.metrics import Metrics
 from petla.serving.path.service import Service
 from petla.serving.recorder import Recorder
@@ -24,6 +25,8 @@ class Plane:
     def __init__(self, recorder: Recorder, metrics: Metrics) -> None:
         self.recorder = recorder
         self.metrics = metrics
+        # None: everybody may ask
+        self.keys: Keys | None = None
         # model -> what answers for it
         self.services: Mapping[str, Service] = {}
         # path of the fast door -> the same; without models that take pictures or tensors

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from petla.core.errors import UnavailableError
+from petla.core.project import require_protection
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
+from petla.storage.certificates import open_certificate
 from petla.storage.files import lock
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class Supervisor:
 
     def __init__(self, ws: "Workspace") -> None:
         self._state = ws.state
+        self._root = ws.root
         self._table = ws.project.serving
         table, settings = ws.project.serving, ws.settings
         self._port = table.port if settings.serving_port is None else settings.serving_port
@@ -64,7 +67,8 @@ class Supervisor:
         if self._socket is None:
             raise ValueError("the server was not started")
         host, port, *_ = self._socket.getsockname()
-        return Server(host=host, port=port, pid=os.getpid(), workers=self._n_workers)
+        encrypted = bool(self._table.certificate)
+        return Server(host=host, port=port, pid=os.getpid(), workers=self._n_workers, is_encrypted=encrypted)
 
     @property
     def statuses(self) -> list[int | None]:
@@ -76,8 +80,11 @@ class Supervisor:
 
         Raises:
             BusyError: another server runs for this state folder.
+            InvalidError: it would stand open to others, or its certificate cannot be used.
             UnavailableError: a port is taken, or gRPC is on and not installed.
         """
+        require_protection(self._table)
+        open_certificate(self._root, self._table)
         # whoever looks whether a server runs holds the lock for a moment
         self._held.enter_context(lock(server_lock(self._state), purpose="the server", wait_s=1.0))
         try:
@@ -131,7 +138,7 @@ class Supervisor:
             *(sys.executable, "-m", "petla.serving.worker"),
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
-            *("--table", msgspec.json.encode(self._table).decode()),
+            *("--root", str(self._root), "--table", msgspec.json.encode(self._table).decode()),
         ]
 
     def _watch(self) -> None:

@@ -14,7 +14,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -28,11 +28,13 @@ from petla.core.errors import PetlaError
 from petla.core.events import EventFormatter
 from petla.core.project import ServingTable
 from petla.serving.app import App
+from petla.serving.doors.keys import Keys
 from petla.serving.doors.protocol import JoiningProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
+from petla.storage.certificates import open_certificate
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="petla.serving.worker", description="One worker of the data plane.")
     parser.add_argument("--state", type=Path, required=True, help="the state folder")
+    parser.add_argument("--root", type=Path, default=Path(), help="the project's folder")
     parser.add_argument("--worker", required=True, help="its name among the workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
@@ -83,6 +86,7 @@ async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
     recorder = Recorder(options.state, options.worker, options.table.durability, metrics)
     plane = Plane(recorder, metrics)
+    plane.keys = Keys(options.state) if options.table.access == "keys" else None
     app = App(plane, options.table.body_limit_bytes)
     wait_s = options.table.longest_wait_ms / 1e3
     follower = Follower(options.state, plane, recorder, metrics, longest_wait_s=wait_s)
@@ -93,7 +97,7 @@ async def _run(options: argparse.Namespace) -> int:
             gc.collect()
             gc.freeze()
             gc.set_threshold(*_GC_THRESHOLD)
-            return await _serve(app, follower, metrics, options)
+            return await _serve(app, plane, follower, options)
     finally:
         recorder.close()
         follower.close()
@@ -108,7 +112,7 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
     from petla.serving.doors.standards.remote import GrpcServer
 
     host, port = options.grpc
-    server = GrpcServer(plane, options.table.body_limit_bytes)
+    server = GrpcServer(plane, options.table.body_limit_bytes, open_certificate(options.root, options.table))
     await server.start(host, int(port))
     try:
         yield
@@ -116,11 +120,12 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
         await server.stop()
 
 
-async def _serve(app: App, follower: Follower, metrics: Metrics, options: argparse.Namespace) -> int:
+async def _serve(app: App, plane: Plane, follower: Follower, options: argparse.Namespace) -> int:
+    certificate = open_certificate(options.root, options.table)
     limits = Limits(options.table.connections, options.table.client_timeout_s)
     config = uvicorn.Config(
         app,
-        http=partial(JoiningProtocol, limits, metrics.of("")),  # type: ignore[arg-type]
+        http=partial(JoiningProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -130,9 +135,13 @@ async def _serve(app: App, follower: Follower, metrics: Metrics, options: argpar
         date_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=_GRACE_S,
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
     server = uvicorn.Server(config)
-    works = (follower.follow(), _watch_parent(options.parent), _check_connections(server))
+    works = [follower.follow(), _watch_parent(options.parent), _check_connections(server)]
+    looks = [part.look for part in (plane.keys, certificate) if part is not None]
+    if looks:
+        works.append(_look_again(looks))
     beside = [asyncio.create_task(work) for work in works]
     for task in beside:
         # A worker whose follower failed, or whose supervisor died, is of no use.
@@ -153,6 +162,14 @@ async def _watch_parent(parent: int) -> None:
     """Return when the supervisor has died; the kernel tells nobody."""
     while os.getppid() == parent:  # noqa: ASYNC110
         await asyncio.sleep(_WATCH_S)
+
+
+async def _look_again(looks: list[Callable[[], None]]) -> None:
+    """Take up keys and certificates that were exchanged, for ever."""
+    while True:
+        await asyncio.sleep(_WATCH_S)
+        for look in looks:
+            look()
 
 
 async def _check_connections(server: uvicorn.Server) -> None:

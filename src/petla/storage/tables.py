@@ -43,6 +43,27 @@ audit = Table(
     PrimaryKeyConstraint("project", "seq"),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("project", Text, nullable=False),
+    # counts from 1 and is never used twice
+    Column("number", Integer, nullable=False),
+    Column("name", Text, nullable=False),
+    # SHA-256 of the key, which is kept nowhere
+    Column("hash", Text, nullable=False),
+    # words with spaces between them
+    Column("scopes", Text, nullable=False),
+    # 0: no limit
+    Column("rate_per_s", Float, nullable=False),
+    Column("burst", Integer, nullable=False),
+    Column("created_at", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    # None: it opens something
+    Column("revoked_at", Text),
+    PrimaryKeyConstraint("project", "number"),
+)
+
 dataset_versions = Table(
     "dataset_versions",
     metadata,

@@ -9,6 +9,7 @@ from petla.core.project.checking import (
     SeverityTable,
     WaiverTable,
 )
+from petla.core.project.exposure import is_loopback, require_protection
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
     LOWER_IS_BETTER,
@@ -60,6 +61,8 @@ __all__ = [
     "WorkerCount",
     "decode_project",
     "find_missing",
+    "is_loopback",
     "is_name",
     "refuse_project",
+    "require_protection",
 ]

@@ -7,11 +7,11 @@ import msgspec
 
 from petla.core.errors import Fault, InvalidError, PetlaError
 from petla.serving.doors.responses import (
-    RETRY_AFTER,
     Headers,
     Problem,
     Refusal,
     headers_for,
+    headers_of,
     status_of,
 )
 from petla.serving.metrics import ModelMetrics
@@ -82,10 +82,8 @@ def answer_text(body: bytes) -> Answer:
 def refuse_error(form: Form, error: PetlaError) -> Answer:
     """Answer with an error, in a door's form."""
     faults: Sequence[Fault] = error.faults if isinstance(error, InvalidError) else ()
-    own = status_of(error)
-    status, body = form(own, Problem(error.code, error.message, error.field, error.hint), faults)
-    headers = headers_for(len(body))
-    return status, body, [*headers, RETRY_AFTER] if own == 503 else headers
+    status, body = form(status_of(error), Problem(error.code, error.message, error.field, error.hint), faults)
+    return status, body, headers_of(error, len(body))
 
 
 def refuse_method(form: Form, visit: Visit, allowed: Sequence[str]) -> Answer:

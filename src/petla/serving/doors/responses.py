@@ -73,17 +73,19 @@ def status_of(error: PetlaError) -> int:
     return next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
 
 
-def describe_error(error: PetlaError) -> tuple[int, bytes, Headers]:
-    """Return status, body and headers of the answer to a request that failed."""
-    status, body = status_of(error), encode_error(error)
-    headers = headers_for(len(body))
+def headers_of(error: PetlaError, length: int) -> Headers:
+    """Return the headers of the answer to a request that failed.
+
+    Args:
+        error: why.
+        length: of the body.
+    """
+    headers, status = headers_for(length), status_of(error)
     if isinstance(error, LimitedError):
-        headers = [*headers, (b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
-    elif status == 503:
-        headers = [*headers, RETRY_AFTER]
-    elif status == 401:
-        headers = [*headers, ASK_FOR_KEY]
-    return status, body, headers
+        return [*headers, (b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
+    if status == 503:
+        return [*headers, RETRY_AFTER]
+    return [*headers, ASK_FOR_KEY] if status == 401 else headers
 
 
 def encode_error(error: PetlaError) -> bytes:

@@ -14,12 +14,16 @@ from typing import Any
 import petla
 from petla.core.errors import (
     ConflictError,
+    DeadlineError,
     ForbiddenError,
     InvalidError,
+    LimitedError,
     NotFoundError,
     PetlaError,
     UnavailableError,
+    UnknownKeyError,
 )
+from petla.deployments.access.keys import Scope
 from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.calls import make_call
@@ -39,6 +43,7 @@ from petla.serving.doors.standards.tensors import BYTES, Tensor, decode_raw, enc
 from petla.serving.path.request import Answered, Call
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
+from petla.storage.certificates import Certificate
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +75,23 @@ _CONTENTS = {
 _CODES: tuple[tuple[type[PetlaError], str], ...] = (
     (InvalidError, "INVALID_ARGUMENT"),
     (NotFoundError, "NOT_FOUND"),
+    (UnknownKeyError, "UNAUTHENTICATED"),
     (ForbiddenError, "PERMISSION_DENIED"),
     (ConflictError, "FAILED_PRECONDITION"),
+    (LimitedError, "RESOURCE_EXHAUSTED"),
+    (DeadlineError, "DEADLINE_EXCEEDED"),
     (UnavailableError, "UNAVAILABLE"),
 )
 # what a call counts as, beside HTTP's
-_STATUSES = {"INVALID_ARGUMENT": 400, "NOT_FOUND": 404, "PERMISSION_DENIED": 403, "FAILED_PRECONDITION": 409}
+_STATUSES = {
+    "INVALID_ARGUMENT": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "FAILED_PRECONDITION": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "DEADLINE_EXCEEDED": 504,
+}
 
 
 class GrpcServer:
@@ -84,13 +100,15 @@ class GrpcServer:
     Args:
         plane: what serves.
         body_limit_bytes: largest message.
+        certificate: encrypts; None: it does not.
     """
 
-    def __init__(self, plane: Plane, body_limit_bytes: int) -> None:
+    def __init__(self, plane: Plane, body_limit_bytes: int, certificate: Certificate | None = None) -> None:
         self._plane = plane
         self._limit_bytes = body_limit_bytes + _OVERHEAD_BYTES
         self._messages = make_messages("inference", INFERENCE)
         self._health = make_messages("grpc.health.v1", HEALTH)
+        self._certificate = certificate
         self._server: Any = None
 
     async def start(self, host: str, port: int) -> int:
@@ -104,9 +122,13 @@ class GrpcServer:
         options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", self._limit_bytes)]
         self._server = grpc.aio.server(options=options)
         self._server.add_generic_rpc_handlers([self._list_methods(), self._list_health_methods()])
-        shown = f"[{host}]" if ":" in host else host
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            bound: int = self._server.add_insecure_port(f"{shown}:{port}")
+            bound: int = (
+                self._server.add_insecure_port(shown)
+                if self._certificate is None
+                else self._server.add_secure_port(shown, _make_credentials(self._certificate))
+            )
         except RuntimeError as error:
             raise UnavailableError(
                 f"cannot listen for gRPC on {host}:{port}",
@@ -141,7 +163,7 @@ class GrpcServer:
         import grpc
 
         check = grpc.unary_unary_rpc_method_handler(
-            self._guard(self._check_health),
+            self._guard(self._check_health, None),
             request_deserializer=self._health.HealthCheckRequest.FromString,
             response_serializer=self._health.HealthCheckResponse.SerializeToString,
         )
@@ -154,7 +176,7 @@ class GrpcServer:
             service,
             {
                 name: grpc.unary_unary_rpc_method_handler(
-                    self._guard(method),
+                    self._guard(method, _scope_of(name)),
                     request_deserializer=getattr(messages, f"{name}Request").FromString,
                     response_serializer=getattr(messages, f"{name}Response").SerializeToString,
                 )
@@ -162,12 +184,14 @@ class GrpcServer:
             },
         )
 
-    def _guard(self, method: Method) -> Method:
-        """Return a method that answers errors with the status of their family."""
+    def _guard(self, method: Method, scope: Scope | None) -> Method:
+        """Return a method that asks for a key where keys are on, and answers errors with the status of their family."""
         import grpc
 
         async def guarded(request: Message, context: Any) -> Message:  # noqa: ANN401 - grpc's own type
             try:
+                if self._plane.keys is not None and scope is not None:
+                    self._plane.keys.check(_read_metadata(context), scope)
                 return await method(request, context)
             except PetlaError as error:
                 faults = error.faults if isinstance(error, InvalidError) else ()
@@ -267,15 +291,44 @@ def _read_contents(each: Message) -> Tensor:
 
 def _make_call(request: Message, context: Any) -> Call:  # noqa: ANN401
     at_ns = time.time_ns()
-    metadata = {key.encode(): _to_bytes(value) for key, value in context.invocation_metadata() or ()}
     timeout_us = request.parameters["timeout"].int64_param if "timeout" in request.parameters else 0
-    call = make_protocol_call(make_call(metadata, at_ns), request.id, timeout_us)
+    call = make_protocol_call(make_call(_read_metadata(context), at_ns), request.id, timeout_us)
     left_s = context.time_remaining()
     # NOTE: without a deadline gRPC says that there are years left
     if left_s is None or left_s > _FOREVER_S:
         return call
     deadline_ns = at_ns + int(left_s * 1e9)
     return call._replace(deadline_ns=min(deadline_ns, call.deadline_ns or deadline_ns))
+
+
+def _read_metadata(context: Any) -> dict[bytes, bytes]:  # noqa: ANN401
+    return {key.encode(): _to_bytes(value) for key, value in context.invocation_metadata() or ()}
+
+
+def _scope_of(method: str) -> Scope | None:
+    """Return what a call needs; None: everybody may."""
+    if method in {"ServerLive", "ServerReady"}:
+        return None
+    if method.startswith("Repository"):
+        return Scope.REPOSITORY
+    return Scope.PREDICT if method == "ModelInfer" else Scope.READ
+
+
+def _make_credentials(certificate: Certificate) -> Any:  # noqa: ANN401 - grpc's own type
+    """Return what new connections are encrypted with; files that were renewed are taken up."""
+    import grpc
+
+    shown = certificate.read_pair()
+
+    def find_newer() -> Any:  # noqa: ANN401
+        nonlocal shown
+        pair = certificate.read_pair()
+        if pair == shown:
+            return None
+        shown = pair
+        return grpc.ssl_server_certificate_configuration([pair])
+
+    return grpc.dynamic_ssl_server_credentials(grpc.ssl_server_certificate_configuration([shown]), find_newer)
 
 
 def _to_bytes(value: str | bytes) -> bytes:
