@@ -130,6 +130,8 @@ class Supervisor:
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
             *("--body-limit", str(self._table.body_limit_bytes), "--durability", self._table.durability),
+            *("--spool-limit", str(self._table.spool_limit_bytes // self._n_workers)),
+            *("--spool-hours", str(self._table.spool_keep_hours), "--spool-full", self._table.spool_full),
         ]
 
     def _watch(self) -> None:

@@ -27,7 +27,7 @@ from petla.serving.doors.protocol import JoiningProtocol
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
-from petla.serving.recorder import Recorder
+from petla.serving.recorder import Keeping, Recorder
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,16 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
     parser.add_argument("--body-limit", type=int, default=8 << 20, help="largest request body, bytes")
     parser.add_argument("--durability", choices=("process", "power"), default="process")
+    parser.add_argument("--spool-limit", type=int, default=8 << 30, help="what may wait to be shipped, bytes")
+    parser.add_argument("--spool-hours", type=float, default=0.0, help="how long it may wait; 0: any time")
+    parser.add_argument("--spool-full", choices=("refuse", "serve"), default="refuse")
     return parser.parse_args(arguments)
 
 
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
-    recorder = Recorder(options.state, options.worker, options.durability, metrics)
+    keeping = Keeping(options.spool_limit, options.spool_hours * 3600, options.spool_full)
+    recorder = Recorder(options.state, options.worker, options.durability, metrics, keeping)
     plane = Plane(recorder, metrics)
     app = App(plane, options.body_limit)
     follower = Follower(options.state, plane, recorder, metrics)
