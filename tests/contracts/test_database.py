@@ -1,7 +1,9 @@
 """What `storage.database` promises, on every database that we speak."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,7 +12,7 @@ from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
 
 from petla.core.errors import ConflictError
 from petla.storage.database import HEAD, open_database, reading, writing
-from petla.storage.tables import metadata, snapshots
+from petla.storage.tables import decisions, metadata, snapshots
 from tests.contracts.processes import GATE, run_python, run_together
 
 OPEN = f"""
@@ -32,6 +34,49 @@ def count(_connection, _cursor, statement, *_):
         os.kill(os.getpid(), signal.SIGKILL)
 """
 
+NOON, NEXT = "2026-01-01T12:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
+UP_TO_0002 = """
+import sys
+from pathlib import Path
+from alembic import command
+from sqlalchemy import text
+from petla.storage.database import open_database, writing
+address, lock_path, noon, following = sys.argv[1:]
+upgrade = command.upgrade
+command.upgrade = lambda config, _: upgrade(config, "0002")
+engine = open_database(address, lock_path=Path(lock_path))
+decided = text(
+    "INSERT INTO decisions (id, project, request_id, at, model, version, inputs, label, score, served_by, latency_us,"
+    " worker) VALUES (:id, 'shop', '', :at, 'fraud', 1, '{}', 'true', 0.5, 'champion', 9, '0')"
+)
+said = text("INSERT INTO feedback (project, decision_id, truth, at) VALUES ('shop', :id, :truth, :at)")
+with writing(engine) as connection:
+    for name, at in (("a", noon), ("b", following)):
+        connection.execute(decided, {"id": name, "at": at})
+    for name, truth in (("a", "true"), ("a", "true"), ("a", "false"), ("z", "true")):
+        connection.execute(said, {"id": name, "truth": truth, "at": following})
+engine.dispose()
+"""
+AGAIN = {
+    "id": "c",
+    "project": "shop",
+    "request_id": "",
+    "at": NOON,
+    "model": "fraud",
+    "version": 1,
+    "inputs": "{}",
+    "label": "true",
+    "score": 0.5,
+    "served_by": "champion",
+    "latency_us": 9,
+    "worker": "0",
+    "trace_id": "",
+    "arm": "champion",
+    "flags": "[]",
+    "subject": "",
+    "explanation": "[]",
+}
+
 
 @pytest.fixture
 def engine(empty_database_address: str, tmp_path: Path) -> Iterator[Engine]:
@@ -49,9 +94,9 @@ class TestMigration:
         assert differences == []
         assert version == HEAD
 
-    def test_database_made_at_once_is_the_one_that_all_migrations_make(
-        self, empty_database_address: str, tmp_path: Path
-    ) -> None:
+    @pytest.mark.usefixtures("migrated_for_real")
+    def test_database_made_at_once_is_the_one_that_all_migrations_make(self, tmp_path: Path) -> None:
+        empty_database_address = f"sqlite:///{tmp_path / 'petla.db'}"
         lock_path = tmp_path / "migrating.lock"
         made = open_database(empty_database_address, lock_path=lock_path)
         at_once = _describe(made)
@@ -84,6 +129,27 @@ class TestMigration:
         engine = open_database(empty_database_address, lock_path=lock_path)
 
         assert len(inspect(engine).get_table_names()) == len(metadata.tables) + 1
+        engine.dispose()
+
+    def test_decisions_and_feedback_of_the_first_schema_are_taken_over(
+        self, empty_database_address: str, tmp_path: Path
+    ) -> None:
+        lock_path = tmp_path / "migrating.lock"
+        _leave_versions_only(empty_database_address, lock_path)
+        run_python(UP_TO_0002, empty_database_address, lock_path, NOON, NEXT)
+
+        engine = open_database(empty_database_address, lock_path=lock_path)
+
+        with reading(engine) as connection:
+            kept = connection.execute(text("SELECT seq, id, at, arm, flags FROM decisions ORDER BY seq")).all()
+            said = connection.execute(text("SELECT seq, decided_at, status FROM feedback ORDER BY seq")).all()
+        assert [tuple(row) for row in kept] == [(1, "a", NOON, "champion", "[]"), (2, "b", NEXT, "champion", "[]")]
+        words = [(NOON, "first"), (NOON, "repeated"), (NOON, "corrected"), (None, "waiting")]
+        assert [tuple(row) for row in said] == [(n, *word) for n, word in enumerate(words, 1)]
+        with writing(engine) as connection:
+            # the numbers go on
+            connection.execute(insert(decisions).values(**AGAIN))
+            assert connection.scalar(text("SELECT max(seq) FROM decisions")) == 3
         engine.dispose()
 
     def test_database_of_a_later_version_is_refused(
@@ -153,7 +219,16 @@ def _leave_versions_only(address: str, lock_path: Path) -> None:
 
 
 def _describe(engine: Engine) -> list[str]:
-    """Say all that a database says of its tables."""
+    """Say all that a SQLite file says of its tables."""
     found = inspect(engine)
     parts = (found.get_columns, found.get_pk_constraint, found.get_indexes, found.get_unique_constraints)
-    return [f"{table}: {part(table)}" for table in sorted(found.get_table_names()) for part in parts]
+    # columns that came later stand at the end
+    tables = sorted(found.get_table_names())
+    said = sorted(f"{table}: {each}" for table in tables for part in parts for each in _list_parts(part(table)))
+    return [re.sub(r"0x[0-9a-f]+", "", each) for each in said]
+
+
+def _list_parts(part: list[Any] | dict[str, Any]) -> list[dict[str, Any]]:
+    """Return columns, a key or indexes, without the defaults that only rows of an older schema needed."""
+    parts = part if isinstance(part, list) else [part]
+    return [{name: value for name, value in each.items() if name != "default"} for each in parts]

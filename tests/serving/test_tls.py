@@ -82,15 +82,9 @@ def test_grpc_is_encrypted_and_asks_for_a_key_as_well(tmp_path: Path) -> None:
         asked, rows = service_pb2.ModelMetadataRequest(name=MODEL), service_pb2.ModelInferRequest()
         assert stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=30).live
         refused = {}
-        for secret, method in (
-            ("", lambda metadata: stub.ModelMetadata(asked, metadata=metadata, timeout=30)),
-            (
-                may_read,
-                lambda metadata: stub.ModelInfer(rows, metadata=metadata, timeout=30),
-            ),
-        ):
+        for secret, method, request in (("", stub.ModelMetadata, asked), (may_read, stub.ModelInfer, rows)):
             with pytest.raises(grpc.RpcError) as caught:
-                method([("authorization", f"Bearer {secret}")])
+                method(request, metadata=[("authorization", f"Bearer {secret}")], timeout=30)
             refused[secret] = caught.value.code()
         found = stub.ModelMetadata(asked, metadata=[("authorization", f"Bearer {may_read}")], timeout=30)
 

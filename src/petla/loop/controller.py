@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 
-from petla.core.errors import BusyError, CorruptError, PetlaError
+from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
+from petla.decisions.retention import Retention
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused
@@ -25,7 +26,7 @@ from petla.loop.retraining.trainer import Trainer
 from petla.models.registry import find_champion
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind
-from petla.monitoring.judging import NotBefore, judge_drift, judge_quality
+from petla.monitoring.judging import NotBefore, find_oldest_unjudged, judge_drift, judge_quality
 from petla.monitoring.reference import open_references
 from petla.monitoring.views import list_new_alarms
 from petla.storage.workspace import Workspace
@@ -39,6 +40,8 @@ LONGEST_PAUSE_S = 10.0
 ATTEMPTS = 5
 # decisions in one transaction: a long backlog is moved in fewer, and other writers wait for none of them long
 _SHIPPED_AT_ONCE = 50_000
+# seconds until it is looked again for decisions that were kept long enough
+_EXPIRE_S = 60.0
 _KINDS: tuple[FindingKind, ...] = ("drift", "quality")
 
 
@@ -57,8 +60,8 @@ class Controller:
         self._counter = make_counter(ws, self._references)
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
-        # what was last said of a damaged spool, which every pass meets again
-        self._damage = ""
+        self._retention = Retention(ws, [find_oldest_unjudged])
+        self._expire_at_s = 0.0
         # retraining -> attempts that failed in a row, and when the next one may be made
         self._faults: dict[int, int] = {}
         self._not_before_s: dict[int, float] = {}
@@ -70,7 +73,7 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        self._ship()
+        ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
         for model in self._ws.project.models:
@@ -80,6 +83,8 @@ class Controller:
         for retraining in under_way:
             self._advance(retraining)
         clean_up(self._ws, [retraining.id for retraining in under_way])
+        if time.monotonic() >= self._expire_at_s and not self._retention.expire():
+            self._expire_at_s = time.monotonic() + _EXPIRE_S
 
     def run(self, stop: threading.Event) -> None:
         """Tick until told to stop; an error of a tick is logged, and the tick is tried again later."""
@@ -100,16 +105,6 @@ class Controller:
     def close(self) -> None:
         """End what this controller started; the next one takes it up from the rows."""
         self._trainer.close()
-
-    def _ship(self) -> None:
-        """Ship what the spools hold; a damaged one is reported once and keeps no monitor and no retraining waiting."""
-        try:
-            ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
-            self._damage = ""
-        except CorruptError as error:
-            if str(error) != self._damage:
-                logger.error("spool.found_damaged", extra={"error": str(error)})  # noqa: TRY400 - the message says it all
-            self._damage = str(error)
 
     def _tend_incidents(self, model: str) -> None:
         """Open incidents for alarms about the champion; close those about versions that are live no longer."""

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from petla.core.clock import to_text
 from petla.core.project import MonitorTable
+from petla.decisions.feedback.records import list_labelled
 from petla.decisions.log import newest_feedback
 from petla.decisions.record import Labelled
-from petla.decisions.records import list_labelled
 from petla.models.signature import Signature
 from petla.monitoring import records
 from petla.monitoring.drift import measure_drift
@@ -85,6 +85,14 @@ def judge_quality(
             window = _make_quality(model, version, (last.number if last else 0) + 1, reference.signature, rows)
             found += _close_quality(ws, window)
     return tuple(found)
+
+
+def find_oldest_unjudged(ws: Workspace) -> str | None:
+    """Return the moment of the oldest decision with a label that no quality window holds yet; None: there is none."""
+    with reading(ws.engine) as connection:
+        counted = records.list_counted_versions(connection, ws.name)
+    fresh = (_list_fresh(ws, model, version)[0] for model, version, _ in counted if model in ws.project.models)
+    return min((row.at for rows in fresh for row in rows), default=None)
 
 
 def _list_unjudged(ws: Workspace) -> list[Window]:

@@ -139,6 +139,7 @@ class Supervisor:
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
             *("--root", str(self._root), "--table", msgspec.json.encode(self._table).decode()),
+            *("--workers", str(self._n_workers)),
         ]
 
     def _watch(self) -> None:

@@ -33,7 +33,7 @@ from petla.serving.doors.protocol import JoiningProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
-from petla.serving.recorder import Recorder
+from petla.serving.recorder import Keeping, Recorder
 from petla.storage.certificates import open_certificate
 
 logger = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
     parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
     parser.add_argument("--table", type=_read_table, default=ServingTable(), help="[serving] of petla.toml, as JSON")
+    parser.add_argument("--workers", type=int, default=1, help="how many share the bound of the spool")
     return parser.parse_args(arguments)
 
 
@@ -84,7 +85,9 @@ def _read_table(text: str) -> ServingTable:
 
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
-    recorder = Recorder(options.state, options.worker, options.table.durability, metrics)
+    table = options.table
+    keeping = Keeping(table.spool_limit_bytes // options.workers, table.spool_keep_hours * 3600, table.spool_full)
+    recorder = Recorder(options.state, options.worker, table.durability, metrics, keeping)
     plane = Plane(recorder, metrics)
     plane.keys = Keys(options.state) if options.table.access == "keys" else None
     app = App(plane, options.table.body_limit_bytes)

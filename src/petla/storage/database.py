@@ -94,15 +94,18 @@ def explained(engine: Engine) -> Iterator[None]:
         UnavailableError: in place of every other error of the driver, and where all connections are taken.
     """
     where = engine.url.render_as_string(hide_password=True)
+    # what comes from the driver directly, such as while copying rows into PostgreSQL
+    driver = engine.dialect.loaded_dbapi
     try:
         yield
-    except IntegrityError as error:
+    except (IntegrityError, driver.IntegrityError) as error:
         raise ConflictError(
-            f"database {where}: {error.orig}", hint="somebody else was faster, run the same command again"
+            f"database {where}: {getattr(error, 'orig', error)}",
+            hint="somebody else was faster, run the same command again",
         ) from error
-    except (DBAPIError, NoFreeConnectionError) as error:
+    except (DBAPIError, NoFreeConnectionError, driver.Error) as error:
         raise UnavailableError(
-            f"database {where}: {error.orig if isinstance(error, DBAPIError) else error}",
+            f"database {where}: {getattr(error, 'orig', error)}",
             hint="see that it is there, may be written and has space, then run the same command again",
         ) from error
 
@@ -176,14 +179,14 @@ def _migrate_alone(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # the file lock holds on this machine only
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('petla.migrating'))"))
-        if inspect(connection).get_table_names():
-            _upgrade(connection)
-        else:
+        if engine.dialect.name == "sqlite" and not inspect(connection).get_table_names():
             _create(connection)
+        else:
+            _upgrade(connection)
 
 
 def _create(connection: Connection) -> None:
-    """Make an empty database what all migrations would: alembic takes as long to load as everything else here."""
+    """Make an empty SQLite file what all migrations would: alembic takes as long to load as everything else here."""
     from petla.storage.tables import metadata
 
     metadata.create_all(connection, checkfirst=False)
