@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, insert, inspect, select, text
 
 from petla.core.errors import ConflictError
 from petla.storage.database import HEAD, open_database, reading, writing
-from petla.storage.tables import metadata, snapshots
+from petla.storage.tables import decisions, metadata, snapshots
 from tests.contracts.processes import GATE, run_python, run_together
 
 OPEN = f"""
@@ -31,6 +31,49 @@ def count(_connection, _cursor, statement, *_):
     if len(seen) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
 """
+
+NOON, NEXT = "2026-01-01T12:00:00.000000Z", "2026-01-02T00:00:00.000000Z"
+UP_TO_0002 = """
+import sys
+from pathlib import Path
+from alembic import command
+from sqlalchemy import text
+from petla.storage.database import open_database, writing
+address, lock_path, noon, following = sys.argv[1:]
+upgrade = command.upgrade
+command.upgrade = lambda config, _: upgrade(config, "0002")
+engine = open_database(address, lock_path=Path(lock_path))
+decided = text(
+    "INSERT INTO decisions (id, project, request_id, at, model, version, inputs, label, score, served_by, latency_us,"
+    " worker) VALUES (:id, 'shop', '', :at, 'fraud', 1, '{}', 'true', 0.5, 'champion', 9, '0')"
+)
+said = text("INSERT INTO feedback (project, decision_id, truth, at) VALUES ('shop', :id, :truth, :at)")
+with writing(engine) as connection:
+    for name, at in (("a", noon), ("b", following)):
+        connection.execute(decided, {"id": name, "at": at})
+    for name, truth in (("a", "true"), ("a", "true"), ("a", "false"), ("z", "true")):
+        connection.execute(said, {"id": name, "truth": truth, "at": following})
+engine.dispose()
+"""
+AGAIN = {
+    "id": "c",
+    "project": "shop",
+    "request_id": "",
+    "at": NOON,
+    "model": "fraud",
+    "version": 1,
+    "inputs": "{}",
+    "label": "true",
+    "score": 0.5,
+    "served_by": "champion",
+    "latency_us": 9,
+    "worker": "0",
+    "trace_id": "",
+    "arm": "champion",
+    "flags": "[]",
+    "subject": "",
+    "explanation": "[]",
+}
 
 
 @pytest.fixture
@@ -84,6 +127,26 @@ class TestMigration:
         engine = open_database(empty_database_address, lock_path=lock_path)
 
         assert len(inspect(engine).get_table_names()) == len(metadata.tables) + 1
+        engine.dispose()
+
+    def test_decisions_and_feedback_of_the_first_schema_are_taken_over(
+        self, database_address: str, tmp_path: Path
+    ) -> None:
+        lock_path = tmp_path / "migrating.lock"
+        run_python(UP_TO_0002, database_address, lock_path, NOON, NEXT)
+
+        engine = open_database(database_address, lock_path=lock_path)
+
+        with reading(engine) as connection:
+            kept = connection.execute(text("SELECT seq, id, at, arm, flags FROM decisions ORDER BY seq")).all()
+            said = connection.execute(text("SELECT seq, decided_at, status FROM feedback ORDER BY seq")).all()
+        assert [tuple(row) for row in kept] == [(1, "a", NOON, "champion", "[]"), (2, "b", NEXT, "champion", "[]")]
+        words = [(NOON, "first"), (NOON, "repeated"), (NOON, "corrected"), (None, "waiting")]
+        assert [tuple(row) for row in said] == [(n, *word) for n, word in enumerate(words, 1)]
+        with writing(engine) as connection:
+            # the numbers go on
+            connection.execute(insert(decisions).values(**AGAIN))
+            assert connection.scalar(text("SELECT max(seq) FROM decisions")) == 3
         engine.dispose()
 
     def test_database_of_a_later_version_is_refused(

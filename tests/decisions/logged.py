@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import msgspec
 
 from petla.core.ids import DecisionId
-from petla.decisions.record import Decision, Feedback, Truth
-from petla.decisions.spool import DECISIONS, FEEDBACK, SPOOL_FOLDER, SpoolWriter
+from petla.decisions.record import Decision, Feedback, ShadowAnswer, Truth
+from petla.decisions.spool import DECISIONS, FEEDBACK, SHADOWS, SPOOL_FOLDER, SpoolWriter
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL
 
+STREAMS = {Decision: DECISIONS, Feedback: FEEDBACK, ShadowAnswer: SHADOWS}
 SECOND_NS = 1_000_000_000
 NOON_NS = 1_767_268_800 * SECOND_NS  # 2026-01-01T12:00:00Z
 
@@ -34,9 +35,15 @@ def make_feedback(number: int, truth: Truth = True) -> Feedback:
     return Feedback(DecisionId(f"id-{number}"), truth, NOON_NS + number * SECOND_NS + 7_000)
 
 
-def spool(ws: Workspace, *batches: Sequence[Decision | Feedback], worker: str = "0") -> None:
+def make_shadow(number: int, *, version: int = 2, error: str = "") -> ShadowAnswer:
+    label = None if error else number % 2 == 0
+    name = DecisionId(f"id-{number}")
+    return ShadowAnswer(name, NOON_NS + number * SECOND_NS + 5_000, MODEL, version, label, 0.75, 90, "0", error)
+
+
+def spool(ws: Workspace, *batches: Sequence[Decision | Feedback | ShadowAnswer], worker: str = "0") -> None:
     for batch in batches:
-        stream = DECISIONS if isinstance(batch[0], Decision) else FEEDBACK
+        stream = STREAMS[type(batch[0])]
         writer = SpoolWriter(ws.state / SPOOL_FOLDER / worker, stream)
         records: Sequence[msgspec.Struct] = batch
         writer.append(records)

@@ -18,6 +18,7 @@ from petla.decisions.log import (
     list_labelled,
     newest_feedback,
 )
+from petla.decisions.record import Wanted
 from petla.decisions.shipper import ship
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import make_decision, make_feedback, spool
@@ -38,8 +39,8 @@ def shop(tmp_path: Path) -> Workspace:
 
 
 def test_newest_decisions_come_first(shop: Workspace) -> None:
-    assert [decision.id for decision in list_decisions(shop, MODEL, limit=2)] == ["id-5", "id-4"]
-    assert list_decisions(shop, "another") == []
+    assert [decision.id for decision in list_decisions(shop, Wanted(model=MODEL), limit=2)] == ["id-5", "id-4"]
+    assert list_decisions(shop, Wanted(model="another")) == []
 
 
 def test_decision_shows_the_newest_truth(shop: Workspace) -> None:
@@ -75,7 +76,7 @@ def test_counting_labels_ends_where_they_are_enough(shop: Workspace) -> None:
     [
         list_decisions,
         newest_feedback,
-        lambda ws: list_decisions(ws, MODEL),
+        lambda ws: list_decisions(ws, Wanted(model=MODEL)),
         lambda ws: count_labelled(ws, MODEL, after_feedback=3),
     ],
 )
@@ -85,8 +86,9 @@ def test_newest_rows_are_found_without_sorting(shop: Workspace, read: Callable[[
 
     read(shop)
 
+    asked = [each for each in asked if each[0].startswith("SELECT")]
     with shop.engine.connect() as connection:
-        steps = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[-1][0]}", asked[-1][1])]
+        steps = [str(row[3]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {asked[0][0]}", asked[0][1])]
     assert any("_by_model" in step or "_by_project" in step for step in steps)
     assert not any("ORDER BY" in step or "SCAN decisions" in step or "SCAN feedback" in step for step in steps)
 

@@ -7,15 +7,16 @@ import msgspec
 import pytest
 from sqlalchemy import Connection
 
-from petla.core.errors import ConflictError, CorruptError, UnavailableError
+from petla.core.errors import ConflictError, UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
 from petla.decisions.record import Decision
 from petla.decisions.shipper import Shipped, ship
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, list_segments, segment_path
+from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments, segment_path
+from petla.models.registry import get_version
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import make_decision, make_feedback, spool
+from tests.decisions.logged import make_decision, make_feedback, make_shadow, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop
 
 
@@ -66,6 +67,38 @@ def test_row_holds_the_decision_in_the_words_of_the_signature(shop: Workspace) -
     assert (found.label, found.score, found.request_id, found.worker) == (True, 0.25, "request-1", "0")
     assert found.at == "2026-01-01T12:00:03.000000Z"
     assert found.truth is None
+
+
+def test_row_holds_everything_of_the_record_and_what_its_version_was_made_of(any_shop: Workspace) -> None:
+    later = {"trace_id": "ab" * 16, "arm": "canary", "flags": ("far_outside", "unseen"), "subject": "card 7"}
+    full = msgspec.structs.replace(make_decision(3), explanation=(0.5, -0.25, 0.0), **later)
+    spool(any_shop, [full])
+    ship(any_shop)
+
+    found = get_decision(any_shop, "id-3")
+
+    assert {name: getattr(found, name) for name in later} == later
+    assert found.explanation == (0.5, -0.25, 0.0)
+    certificate = get_version(any_shop, MODEL, 1).certificate
+    assert (found.package, found.data, found.commit) == (certificate.package, certificate.data, certificate.commit)
+
+
+def test_shadow_answers_are_shipped_beside_their_decision(any_shop: Workspace) -> None:
+    spool(any_shop, [make_decision(0), make_decision(1)], [make_shadow(0), make_shadow(1, error="too slow")])
+
+    assert ship(any_shop).shadows == 2
+
+    (answered,), (failed,) = (get_decision(any_shop, name).shadows for name in ("id-0", "id-1"))
+    assert (answered.version, answered.label, answered.score, answered.error) == (2, True, 0.75, "")
+    assert (failed.label, failed.error) == (None, "too slow")
+
+
+def test_decision_of_a_version_that_nobody_knows_is_shipped_all_the_same(shop: Workspace) -> None:
+    spool(shop, [make_decision(0, version=9)])
+
+    assert ship(shop).decisions == 1
+    found = get_decision(shop, "id-0")
+    assert (found.inputs, found.package) == ({"0": 0.5, "1": 0, "2": "pl"}, "")
 
 
 def test_batches_are_closed_at_the_limit(shop: Workspace) -> None:
@@ -122,24 +155,27 @@ def test_shipped_segments_are_removed_but_for_the_newest(shop: Workspace) -> Non
     assert ship(shop).decisions == 1
 
 
-def test_damaged_spool_stops_itself_and_no_other(shop: Workspace) -> None:
-    spool(shop, [make_decision(0)], [make_decision(1)], worker="0")
-    spool(shop, [make_decision(2)], worker="1")
-    path = segment_path(shop.state / SPOOL_FOLDER / "0", DECISIONS, 1)
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
+def test_damaged_segment_is_kept_aside_and_named_and_stops_nothing(shop: Workspace) -> None:
+    spool(shop, [make_decision(0)], [make_decision(1)], [make_feedback(1)])
+    folder = shop.state / SPOOL_FOLDER / "0"
+    path = segment_path(folder, DECISIONS, 1)
+    damaged = path.read_bytes()[:-1] + b"?"
+    path.write_bytes(damaged)
 
-    with pytest.raises(CorruptError, match="decisions-000001"):
-        ship(shop)
-    assert [decision.id for decision in list_decisions(shop)] == ["id-2"]
+    shipped = ship(shop)
 
-    path.unlink()
-    assert ship(shop).decisions == 1
+    assert (shipped.decisions, shipped.feedback) == (1, 1)
+    assert "decisions-000001.log is damaged at byte 0" in shipped.damaged[0]
+    assert [decision.id for decision in list_decisions(shop)] == ["id-1"]
+    assert (folder / DAMAGED_FOLDER / path.name).read_bytes() == damaged
+    assert not path.exists()
+    assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
 
 
 def test_shipping_that_cannot_write_keeps_everything_for_later(shop: Workspace) -> None:
     spool(shop, [make_decision(0)])
     ship(shop)
-    spool(shop, [msgspec.structs.replace(make_decision(1), id=make_decision(0).id)])
+    spool(shop, [msgspec.structs.replace(make_decision(0), score=0.5)])
 
     with pytest.raises(ConflictError, match="UNIQUE"):
         ship(shop)

@@ -1,19 +1,23 @@
 """The spool: what was appended is read again, whatever cut the writing short."""
 
+import os
 import resource
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from petla.core.errors import BusyError, CorruptError, UnavailableError
+from petla.core.errors import BusyError, UnavailableError
 from petla.core.ids import DecisionId
 from petla.decisions.record import Feedback
 from petla.decisions.spool import (
     FEEDBACK,
+    Bounds,
     Position,
     SpoolReader,
     SpoolWriter,
@@ -39,6 +43,25 @@ def write(folder: Path, *batches: list[Feedback], segment_bytes: int = 1 << 20) 
 def read(folder: Path, start: Position = START) -> list[list[Feedback]]:
     reader = SpoolReader(folder, FEEDBACK, Feedback)
     return [frame.records for frame in reader.frames(start, end_of(folder, FEEDBACK))]
+
+
+class Stranger(msgspec.Struct, array_like=True):
+    number: int
+
+
+def append_often(writer: SpoolWriter) -> None:
+    for _ in range(200):
+        writer.append(make_batch(0))
+
+
+def is_taken_again(writer: SpoolWriter) -> bool:
+    """Whether the writer finds out by itself, which it does a little later."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(UnavailableError):
+            writer.append(make_batch(6))
+            return True
+    return False
 
 
 @contextmanager
@@ -140,21 +163,75 @@ def test_zeros_left_by_loss_of_power_are_cut_off(tmp_path: Path) -> None:
     assert read(tmp_path) == [make_batch(0), make_batch(2)]
 
 
-def test_damage_with_frames_behind_it_is_named_and_kept(tmp_path: Path) -> None:
+# the middle of the second frame's payload, its checksum, and its length
+@pytest.mark.parametrize("place", [20, 5, 1])
+def test_damage_is_named_and_stepped_over(tmp_path: Path, place: int) -> None:
     write(tmp_path, make_batch(0), make_batch(2), make_batch(4))
     path = segment_path(tmp_path, FEEDBACK, 1)
     damaged = bytearray(path.read_bytes())
-    damaged[len(damaged) // 2] ^= 0xFF
+    second = len(damaged) // 3
+    damaged[second + place] ^= 0xFF
     path.write_bytes(damaged)
     write(tmp_path, make_batch(6))
-    frames = SpoolReader(tmp_path, FEEDBACK, Feedback).frames(START, end_of(tmp_path, FEEDBACK))
+    frames = list(SpoolReader(tmp_path, FEEDBACK, Feedback).frames(START, end_of(tmp_path, FEEDBACK)))
 
-    first = next(frames).records
-    with pytest.raises(CorruptError, match=r"feedback-000001\.log is damaged at byte"):
-        next(frames)
-
-    assert first == make_batch(0)
+    assert [frame.records for frame in frames if not frame.damage] == [make_batch(0), make_batch(4), make_batch(6)]
+    assert [frame.damage for frame in frames if frame.damage] == [
+        f"feedback-000001.log is damaged at byte {second}: a record misses its checksum"
+    ]
     assert path.read_bytes() == damaged
+
+
+def test_record_of_another_form_is_damage(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, FEEDBACK)
+    writer.append([Stranger(5)])
+    writer.append(make_batch(0))
+    writer.close()
+
+    first, second = SpoolReader(tmp_path, FEEDBACK, Feedback).frames(START, end_of(tmp_path, FEEDBACK))
+
+    assert "is unreadable" in first.damage
+    assert second.records == make_batch(0)
+
+
+def test_batches_that_wait_are_written_together_and_read_apart(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, FEEDBACK, durability="power")
+
+    writer.append_all([make_batch(0), make_batch(2, 5)])
+    writer.close()
+
+    assert read(tmp_path) == [make_batch(0), make_batch(2, 5)]
+
+
+def test_stream_that_is_full_refuses_until_it_was_shipped(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(4_000))
+
+    with pytest.raises(UnavailableError, match="more than may wait for the database"):
+        append_often(writer)
+    segments = list_segments(tmp_path, FEEDBACK)
+    assert 4_000 < sum(segment_path(tmp_path, FEEDBACK, each).stat().st_size for each in segments) < 5_000
+    for segment in segments[:-1]:
+        segment_path(tmp_path, FEEDBACK, segment).unlink()
+
+    assert is_taken_again(writer)
+    writer.close()
+
+
+def test_stream_that_is_too_old_refuses_until_it_was_shipped(tmp_path: Path) -> None:
+    write(tmp_path, make_batch(0))
+    write(tmp_path, make_batch(2))
+    first = segment_path(tmp_path, FEEDBACK, 1)
+    long_ago = first.stat().st_mtime - 7_200
+    os.utime(first, (long_ago, long_ago))
+    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(1 << 20, age_s=3_600))
+
+    with pytest.raises(UnavailableError, match="older than may wait"):
+        writer.append(make_batch(4))
+    first.unlink()
+
+    assert is_taken_again(writer)
+    writer.close()
+    assert read(tmp_path)[-1] == make_batch(6)
 
 
 def test_stream_has_one_writer(tmp_path: Path) -> None:

@@ -12,12 +12,15 @@ from petla.core.ids import DecisionId
 from petla.core.project import MonitorTable, decode_project
 from petla.core.settings import Settings
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.decisions.feedback.arrivals import Arrival
+from petla.decisions.feedback.records import add_feedback
 from petla.decisions.record import Decision, Truth
-from petla.decisions.records import DecisionRow, add_decisions, add_feedback
+from petla.decisions.records import DecisionRow, add_decisions
 from petla.models.signature import InputField, Signature
 from petla.monitoring.counting import count_column
 from petla.monitoring.reference import Reference
 from petla.storage.database import writing
+from petla.storage.partitions import day_of, has_days, make_days
 from petla.storage.workspace import Workspace
 
 PROJECT = """
@@ -113,19 +116,18 @@ def make_decisions(n: int, *, seed: int = 0, version: int = 1, shift: float = 0.
 
 def store_decisions(ws: Workspace, made: Sequence[Decision]) -> None:
     """Put decisions into the log, as the shipper does."""
+    rows = [_row_of(ws, decision) for decision in made]
     with writing(ws.engine) as connection:
-        add_decisions(connection, [_row_of(ws, decision) for decision in made])
+        if has_days(ws.engine):
+            make_days(connection, "decisions", ws.name, {day_of(row.at) for row in rows})
+        add_decisions(connection, rows)
 
 
 def store_truths(ws: Workspace, truths: Sequence[tuple[Decision, Truth]]) -> None:
     """Put labels into the log, in this order."""
     now = to_text(ws.clock())
-    rows = [
-        {"project": ws.name, "decision_id": decision.id, "truth": msgspec.json.encode(truth).decode(), "at": now}
-        for decision, truth in truths
-    ]
     with writing(ws.engine) as connection:
-        add_feedback(connection, ws.name, rows)
+        add_feedback(connection, ws.name, [Arrival(decision.id, truth, now) for decision, truth in truths])
 
 
 def _row_of(ws: Workspace, decision: Decision) -> DecisionRow:

@@ -349,13 +349,19 @@ def _seed_decisions(ws: Workspace, connection: Connection, model: str) -> None:
             inputs=msgspec.json.encode(inputs).decode(),
             label="true" if label else "false",
             score=score,
-            served_by="worker-0",
+            served_by="champion" if i % 4 else "canary",
             latency_us=190 + 7 * i,
             worker="0",
+            trace_id="4bf92f3577b34da6a3ce929d0e0e4736" if i % 3 == 0 else "",
+            arm="champion" if i % 4 else "canary",
+            flags='["far_outside"]' if i % 5 == 0 else "[]",
+            subject=f"passenger-{i % 2}",
+            explanation="[0.1,-0.3,0.2,0.05,0.0,0.01]" if i % 6 == 0 else "[]",
         )
         if i < 9:
             truth = "true" if i % 4 == 0 else "false"
-            _add(connection, tables.feedback, ws, decision_id=name, truth=truth, at=_at(1))
+            said = {"truth": truth, "at": _at(1), "decided_at": _at(12 - i), "status": "first"}
+            _add(connection, tables.feedback, ws, decision_id=name, **said)
 
 
 def _store_package(ws: Workspace, model: str, version: int) -> str:

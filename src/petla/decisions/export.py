@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from petla.core.errors import InvalidError, NotFoundError
 from petla.data.profile.columns import Kind
-from petla.decisions import records
+from petla.decisions.feedback import records
 from petla.decisions.record import Truth
 from petla.models import registry
 from petla.models.signature import Signature

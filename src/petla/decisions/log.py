@@ -2,34 +2,42 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from petla.core.errors import NotFoundError
 from petla.decisions import records
-from petla.decisions.record import Labelled, LoggedDecision
+from petla.decisions.feedback import records as labels
+from petla.decisions.record import Labelled, LoggedDecision, Wanted
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
+_ALL = Wanted()
 
-def list_decisions(ws: Workspace, model: str | None = None, limit: int = 50) -> list[LoggedDecision]:
-    """Return the newest decisions first, of one model or of all."""
+
+def list_decisions(ws: Workspace, wanted: Wanted = _ALL, *, limit: int = 50) -> list[LoggedDecision]:
+    """Return the newest of the decisions that are meant, the newest first."""
     with reading(ws.engine) as connection:
-        return records.list_decisions(connection, ws.name, model, limit)
+        return records.list_decisions(connection, ws.name, wanted, limit)
 
 
 def get_decision(ws: Workspace, decision_id: str) -> LoggedDecision:
-    """Return one decision with the newest truth about it.
+    """Return one decision with all that was said about it and what shadows would have answered.
 
     Raises:
         NotFoundError: it is not in the log.
     """
     with reading(ws.engine) as connection:
         found = records.find_decision(connection, ws.name, decision_id)
+        feedback = labels.list_feedback(connection, ws.name, decision_id)
+        shadows = records.list_shadows(connection, ws.name, decision_id) if found else []
     if found is None:
+        said = f"; feedback about it came {feedback[-1].at} and is kept as {feedback[-1].status}" if feedback else ""
         raise NotFoundError(
-            f"decision {decision_id!r} is not in the log",
+            f"decision {decision_id!r} is not in the log{said}",
             hint="a decision arrives there within seconds of its answer while 'petla up' runs",
             field="id",
         )
-    return found
+    return msgspec.structs.replace(found, feedback=tuple(feedback), shadows=tuple(shadows))
 
 
 def count_decisions(ws: Workspace, model: str | None = None, version: int | None = None) -> int:
@@ -50,7 +58,7 @@ def count_labelled(ws: Workspace, model: str, after_feedback: int = 0, *, limit:
     With a limit, counting ends there: whoever asks whether there are enough need not count them all.
     """
     with reading(ws.engine) as connection:
-        return records.count_labelled(connection, ws.name, model, after_feedback, limit)
+        return labels.count_labelled(connection, ws.name, model, after_feedback, limit)
 
 
 def list_labelled(
@@ -58,10 +66,10 @@ def list_labelled(
 ) -> list[Labelled]:
     """Return the newest feedback of each decision of a version, joined to it, in feedback order."""
     with reading(ws.engine) as connection:
-        return records.list_labelled(connection, ws.name, model, version, after_feedback=after_feedback, limit=limit)
+        return labels.list_labelled(connection, ws.name, model, version, after_feedback=after_feedback, limit=limit)
 
 
 def newest_feedback(ws: Workspace) -> int:
     """Return the number of the newest feedback row; 0 for none."""
     with reading(ws.engine) as connection:
-        return records.get_newest_feedback(connection, ws.name)
+        return labels.get_newest_feedback(connection, ws.name)

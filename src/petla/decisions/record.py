@@ -1,5 +1,6 @@
 """The records of the spool, a decision and the truth that arrives later, and what the log gives back of them."""
 
+from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -78,24 +79,96 @@ class Feedback(msgspec.Struct, frozen=True, array_like=True, gc=False):
     at_ns: int
 
 
+class FeedbackStatus(StrEnum):
+    """What a piece of feedback is to its decision."""
+
+    # the first truth about a decision of the log
+    FIRST = "first"
+    # the truth that was known already; it changes nothing
+    REPEATED = "repeated"
+    # another truth than the one before, which it replaces
+    CORRECTED = "corrected"
+    # the log does not have its decision: not yet, or nobody made it
+    WAITING = "waiting"
+    # its decision was removed when it had been kept long enough
+    LATE = "late"
+
+
+class LoggedFeedback(msgspec.Struct, frozen=True):
+    """One piece of feedback as the log holds it."""
+
+    truth: Truth
+    # when it was reported
+    at: str
+    status: FeedbackStatus
+
+
+class LoggedShadow(msgspec.Struct, frozen=True):
+    """What another version would have answered."""
+
+    model: str
+    version: int
+    at: str
+    # None: it failed
+    label: Truth | None
+    score: float
+    latency_us: int
+    worker: str
+    # why it has no answer; empty: it has one
+    error: str
+
+
 class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision as the log holds it, with the newest truth about it."""
+    """One decision as the log holds it, with the newest truth about it and what its version was made of."""
 
     seq: int
     id: DecisionId
     request_id: str
+    trace_id: str
     at: str
     model: str
     version: int
+    # digest of the version's package; empty: the registry does not know the version
+    package: str
+    # dataset -> digest of the version it was trained on
+    data: dict[str, str]
+    # that it was trained from
+    commit: str
+    arm: str
     # field -> value as scored
     inputs: dict[str, Any]
+    flags: tuple[str, ...]
     label: Truth
     score: float
     served_by: str
     latency_us: int
     worker: str
+    subject: str
+    # effect of each input on the score, in the order of the inputs
+    explanation: tuple[float, ...]
     # None: not known yet
     truth: Truth | None = None
+    # all that was said about it, in order; only where one decision is asked for
+    feedback: tuple[LoggedFeedback, ...] = ()
+    # only where one decision is asked for
+    shadows: tuple[LoggedShadow, ...] = ()
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which decisions are meant; what is None does not matter."""
+
+    model: str | None = None
+    version: int | None = None
+    arm: str | None = None
+    # has this flag
+    flag: str | None = None
+    subject: str | None = None
+    # made at this stored moment or later
+    since: str | None = None
+    # made before this stored moment
+    until: str | None = None
+    # whether the truth is known
+    labelled: bool | None = None
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):

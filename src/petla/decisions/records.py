@@ -1,28 +1,57 @@
-"""Rows of decisions and feedback, and how far each spool was read."""
+"""Rows of decisions and shadow answers, and how far each spool was read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, select
-
-from petla.decisions.record import Labelled, LoggedDecision, Truth
-from petla.decisions.spool import Position
-from petla.storage.tables import decisions, feedback, spool_positions
-
-_PAGE_ROWS = 5_000
-_IDS_PER_QUERY = 500
-
-_newer = feedback.alias("newer")
-# NOTE: the project is part of every such pair, since the indexes begin with it.
-_is_about = (feedback.c.project == decisions.c.project) & (feedback.c.decision_id == decisions.c.id)
-# the last word about a decision: corrections replace what they correct
-_is_newest = ~exists().where(
-    _newer.c.project == feedback.c.project,
-    _newer.c.decision_id == feedback.c.decision_id,
-    _newer.c.seq > feedback.c.seq,
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
 )
-_truth = select(feedback.c.truth).where(_is_about).order_by(feedback.c.seq.desc()).limit(1).scalar_subquery()
+
+from petla.core.clock import to_text
+from petla.core.ids import find_moment
+from petla.decisions.feedback.arrivals import EFFECTIVE
+from petla.decisions.record import LoggedDecision, LoggedShadow, Truth, Wanted
+from petla.decisions.spool import Position
+from petla.models import records as versions
+from petla.storage.tables import decisions, feedback, shadows, spool_positions
+
+PAGE_ROWS = 5_000
+_IDS_PER_QUERY = 500
+# between the moment of a decision, its request's arrival, and that of its id; more only where a clock was set back
+_ID_SLACK = timedelta(days=1)
+
+# NOTE: the project is part of every such pair, since the indexes begin with it; the moment finds the day.
+is_about = and_(
+    feedback.c.project == decisions.c.project,
+    feedback.c.decision_id == decisions.c.id,
+    feedback.c.decided_at == decisions.c.at,
+)
+is_labelled = exists().where(is_about)
+truth = (
+    select(feedback.c.truth)
+    .where(is_about, feedback.c.status.in_(EFFECTIVE))
+    .order_by(feedback.c.seq.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+# written as in the index of flagged rows, which is used only so
+_is_flagged = text("decisions.flags <> '[]'")
+_has_subject = text("decisions.subject <> ''")
 
 
 class DecisionRow(NamedTuple):
@@ -40,6 +69,34 @@ class DecisionRow(NamedTuple):
     served_by: str
     latency_us: int
     worker: str
+    trace_id: str = ""
+    arm: str = ""
+    flags: str = "[]"
+    subject: str = ""
+    explanation: str = "[]"
+
+
+class ShadowRow(NamedTuple):
+    """One row of the shadow answers, in the same way."""
+
+    project: str
+    decision_id: str
+    at: str
+    model: str
+    version: int
+    label: str
+    score: float
+    latency_us: int
+    worker: str
+    error: str
+
+
+class Origin(NamedTuple):
+    """What a version was made of, as its certificate says."""
+
+    package: str = ""
+    data: Mapping[str, str] = {}
+    commit: str = ""
 
 
 def get_position(connection: Connection, project: str, stream: str) -> Position:
@@ -58,128 +115,95 @@ def set_position(connection: Connection, project: str, stream: str, position: Po
 
 def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:
     """Insert decisions in the order given."""
-    # The driver's own statement: SQLAlchemy's look at each parameter would cost a third of the shipper's time.
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-    columns = DecisionRow._fields
-    statement = f"INSERT INTO {decisions.name} ({', '.join(columns)}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608 - names of ours
-    connection.exec_driver_sql(statement, rows)
+    _add(connection, decisions, DecisionRow._fields, rows)
 
 
-def add_feedback(connection: Connection, project: str, rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert feedback in the order given; return how many of the rows are about a decision that is not in the log."""
-    if not rows:
-        return 0
-    before = get_newest_feedback(connection, project)
-    connection.execute(insert(feedback), rows)
-    is_known = exists().where(decisions.c.id == feedback.c.decision_id, decisions.c.project == project)
-    added = and_(feedback.c.project == project, feedback.c.seq > before)
-    return _count(connection, select(func.count()).select_from(feedback).where(added, ~is_known))
+def add_shadows(connection: Connection, rows: Sequence[ShadowRow]) -> None:
+    """Insert shadow answers in the order given."""
+    _add(connection, shadows, ShadowRow._fields, rows)
 
 
-def get_newest_feedback(connection: Connection, project: str) -> int:
-    """Return the number of the newest feedback row; 0 for none."""
-    return _count(connection, select(func.max(feedback.c.seq)).where(feedback.c.project == project))
-
-
-def list_decisions(connection: Connection, project: str, model: str | None, limit: int) -> list[LoggedDecision]:
+def list_decisions(connection: Connection, project: str, wanted: Wanted, limit: int) -> list[LoggedDecision]:
     """Return decisions, newest first."""
-    query = _decisions().where(_belongs(project, model)).order_by(decisions.c.seq.desc()).limit(limit)
-    return [_decision_of(row) for row in connection.execute(query)]
+    order = (decisions.c.at.desc(), decisions.c.seq.desc())
+    query = _decisions().where(meets(project, wanted)).order_by(*order).limit(limit)
+    return _decisions_of(connection, connection.execute(query))
+
+
+def list_pages(connection: Connection, project: str, wanted: Wanted) -> Iterator[list[LoggedDecision]]:
+    """Yield pages of decisions, oldest first."""
+    query = _decisions().where(meets(project, wanted)).order_by(decisions.c.at, decisions.c.seq).limit(PAGE_ROWS)
+    page = _decisions_of(connection, connection.execute(query))
+    while page:
+        yield page
+        behind = is_behind(page[-1].at, page[-1].seq)
+        page = _decisions_of(connection, connection.execute(query.where(behind)))
 
 
 def find_decision(connection: Connection, project: str, decision_id: str) -> LoggedDecision | None:
     """Return one decision, or None."""
-    query = _decisions().where(_belongs(project), decisions.c.id == decision_id)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _decision_of(row)
+    query = _decisions().where(belongs(project), decisions.c.id == decision_id)
+    for span in _spans([decision_id]):
+        row = connection.execute(query.where(*span)).one_or_none()
+        if row is not None:
+            return _decisions_of(connection, [row])[0]
+    return None
+
+
+def list_shadows(connection: Connection, project: str, decision_id: str, limit: int = 100) -> list[LoggedShadow]:
+    """Return what other versions would have answered to a decision's input."""
+    about = and_(shadows.c.project == project, shadows.c.decision_id == decision_id)
+    query = select(shadows).where(about).order_by(shadows.c.at, shadows.c.seq).limit(limit)
+    names = LoggedShadow.__struct_fields__
+    found = ({name: getattr(row, name) for name in names} for row in connection.execute(query))
+    return [LoggedShadow(**each | {"label": msgspec.json.decode(each["label"])}) for each in found]
+
+
+def list_moments(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, str]:
+    """Return id -> moment of those decisions that are in the log."""
+    found: dict[str, str] = {}
+    query = select(decisions.c.id, decisions.c.at).where(belongs(project))
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        page = ids[start : start + _IDS_PER_QUERY]
+        for span in _spans(page):
+            left = [each for each in page if each not in found]
+            if left:
+                found |= {row.id: row.at for row in connection.execute(query.where(decisions.c.id.in_(left), *span))}
+    return found
 
 
 def count_decisions(connection: Connection, project: str, model: str | None, version: int | None) -> int:
     """Return the number of decisions."""
     query = select(func.count()).select_from(decisions)
-    return _count(connection, query.where(_belongs(project, model, version)))
+    return _count(connection, query.where(belongs(project, model, version)))
 
 
 def count_known(connection: Connection, project: str, ids: Sequence[str]) -> int:
     """Return how many of the decisions with these ids are there."""
     query = select(func.count()).select_from(decisions)
     pages = (ids[start : start + _IDS_PER_QUERY] for start in range(0, len(ids), _IDS_PER_QUERY))
-    return sum(_count(connection, query.where(_belongs(project), decisions.c.id.in_(page))) for page in pages)
+    return sum(_count(connection, query.where(belongs(project), decisions.c.id.in_(page))) for page in pages)
 
 
-def count_labelled(connection: Connection, project: str, model: str, after_feedback: int, limit: int | None) -> int:
-    """Return the number of a model's decisions with feedback newer than `after_feedback`, counted up to `limit`."""
-    query = select(feedback.c.seq).select_from(_labelled())
-    found = query.where(_belongs(project, model), _is_after(project, after_feedback), _is_newest).limit(limit)
-    return _count(connection, select(func.count()).select_from(found.subquery()))
+def count_until(connection: Connection, project: str, until: str) -> tuple[int, int]:
+    """Return how many decisions were made before a moment, and how many of them have their truth."""
+    old = and_(belongs(project), decisions.c.at < until)
+    count = select(func.count()).select_from(decisions)
+    return _count(connection, count.where(old)), _count(connection, count.where(old, is_labelled))
 
 
-def list_labelled(
-    connection: Connection, project: str, model: str, version: int, *, after_feedback: int, limit: int
-) -> list[Labelled]:
-    """Return the newest feedback of each decision, joined to it, in feedback order.
-
-    Args:
-        after_feedback: only feedback rows with a number above this.
-    """
-    d, f = decisions.c, feedback.c
-    query = (
-        select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.label, d.score, f.truth)
-        .select_from(_labelled())
-        .where(_belongs(project, model, version), _is_after(project, after_feedback), _is_newest)
-        .order_by(f.seq)
-        .limit(limit)
-    )
-    return [
-        Labelled(
-            feedback_seq=row.feedback_seq,
-            decision_seq=row.decision_seq,
-            at=row.at,
-            label=_value(row.label),
-            score=row.score,
-            truth=_value(row.truth),
-        )
-        for row in connection.execute(query)
-    ]
+def delete_until(connection: Connection, project: str, until: str, limit: int) -> int:
+    """Remove the oldest decisions and shadow answers made before a moment, so many at most; return how many went."""
+    n_rows = 0
+    for table in (decisions, shadows):
+        is_old = and_(table.c.project == project, table.c.at < until)
+        oldest = select(table.c.seq).where(is_old).order_by(table.c.at, table.c.seq).limit(limit)
+        n_rows += connection.execute(delete(table).where(table.c.seq.in_(oldest))).rowcount
+    return n_rows
 
 
-def list_newest_labelled(
-    connection: Connection, project: str, model: str, rows: int
-) -> Iterator[list[tuple[dict[str, Any], Truth]]]:
-    """Yield pages of inputs and truth of a model's newest `rows` labelled decisions, in decision order."""
-    is_labelled = exists().where(_is_about)
-    newest = (
-        select(decisions.c.seq)
-        .where(_belongs(project, model), is_labelled)
-        .order_by(decisions.c.seq.desc())
-        .limit(rows)
-        .subquery()
-    )
-    last = _count(connection, select(func.min(newest.c.seq))) - 1
-    left = rows if last >= 0 else 0
-    while left > 0:
-        query = (
-            select(decisions.c.seq, decisions.c.inputs, _truth.label("truth"))
-            .where(_belongs(project, model), is_labelled, decisions.c.seq > last)
-            .order_by(decisions.c.seq)
-            .limit(min(left, _PAGE_ROWS))
-        )
-        page = connection.execute(query).all()
-        if not page:
-            return
-        yield [(msgspec.json.decode(row.inputs), _value(row.truth)) for row in page]
-        last, left = page[-1].seq, left - len(page)
-
-
-def _labelled() -> Any:  # noqa: ANN401 - SQLAlchemy's join
-    return feedback.join(decisions, _is_about)
-
-
-def _decisions() -> Select[Any]:
-    return select(decisions, _truth.label("truth"))
-
-
-def _belongs(project: str, model: str | None = None, version: int | None = None) -> ColumnElement[bool]:
+def belongs(project: str, model: str | None = None, version: int | None = None) -> ColumnElement[bool]:
+    """Whether a decision is a project's, a model's, a version's."""
     wanted = [decisions.c.project == project]
     if model is not None:
         wanted.append(decisions.c.model == model)
@@ -188,20 +212,86 @@ def _belongs(project: str, model: str | None = None, version: int | None = None)
     return and_(*wanted)
 
 
-def _is_after(project: str, feedback_seq: int) -> ColumnElement[bool]:
-    # NOTE: the project once more, although the join says it: only so the index of what came after a row is used.
-    return and_(feedback.c.project == project, feedback.c.seq > feedback_seq)
+def is_behind(at: str, seq: int) -> ColumnElement[bool]:
+    """Whether a decision comes after a place in the order of moments."""
+    # NOTE: the first half alone says where to begin in an index, and which days to leave out.
+    return and_(decisions.c.at >= at, tuple_(decisions.c.at, decisions.c.seq) > tuple_(at, seq))
+
+
+def meets(project: str, wanted: Wanted) -> ColumnElement[bool]:
+    """Whether a decision is one of those that are meant."""
+    parts: list[Any] = [belongs(project, wanted.model, wanted.version)]
+    if wanted.since is not None:
+        parts.append(decisions.c.at >= wanted.since)
+    if wanted.until is not None:
+        parts.append(decisions.c.at < wanted.until)
+    if wanted.arm is not None:
+        parts.append(decisions.c.arm == wanted.arm)
+    if wanted.subject is not None:
+        parts += [decisions.c.subject == wanted.subject, _has_subject]
+    if wanted.flag is not None:
+        name = msgspec.json.encode(wanted.flag).decode()
+        parts += [_is_flagged, decisions.c.flags.contains(name, autoescape=True)]
+    if wanted.labelled is not None:
+        parts.append(is_labelled if wanted.labelled else ~is_labelled)
+    return and_(*parts)
+
+
+def _add(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    # The driver's own ways: SQLAlchemy's look at each parameter would cost a third of the shipper's time.
+    names = ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        cursor: Any = connection.connection.cursor()
+        with cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join(["?"] * len(columns))
+    statement = f"INSERT INTO {table.name} ({names}) VALUES ({marks})"  # noqa: S608 - names of ours
+    connection.exec_driver_sql(statement, list(rows))
+
+
+def _decisions() -> Select[Any]:
+    return select(decisions, truth.label("truth"))
+
+
+def _spans(ids: Sequence[str]) -> list[list[ColumnElement[bool]]]:
+    """Return where to look for ids: first in the days that they were made in, then everywhere."""
+    moments = [moment for moment in map(find_moment, ids) if moment is not None]
+    if not moments:
+        return [[]]
+    start, end = to_text(min(moments) - _ID_SLACK), to_text(max(moments) + _ID_SLACK)
+    return [[decisions.c.at >= start, decisions.c.at < end], [or_(decisions.c.at < start, decisions.c.at >= end)]]
 
 
 def _is_stream(project: str, stream: str) -> ColumnElement[bool]:
     return and_(spool_positions.c.project == project, spool_positions.c.stream == stream)
 
 
-def _decision_of(row: Row[Any]) -> LoggedDecision:
-    values = {name: getattr(row, name) for name in LoggedDecision.__struct_fields__}
-    decoded = {"inputs": msgspec.json.decode(row.inputs), "label": _value(row.label)}
-    truth = None if row.truth is None else _value(row.truth)
-    return LoggedDecision(**values | decoded | {"truth": truth})
+def _decisions_of(connection: Connection, rows: Iterable[Row[Any]]) -> list[LoggedDecision]:
+    origins: dict[tuple[str, int], Origin] = {}
+    found = []
+    for row in list(rows):
+        key = row.model, row.version
+        if key not in origins:
+            version = versions.find_version(connection, row.project, *key)
+            known = version.certificate if version is not None else None
+            origins[key] = Origin() if known is None else Origin(known.package, known.data, known.commit)
+        found.append(_decision_of(row, origins[key]))
+    return found
+
+
+def _decision_of(row: Row[Any], origin: Origin) -> LoggedDecision:
+    decode = msgspec.json.decode
+    kept = {column.name: getattr(row, column.name) for column in decisions.columns if column.name != "project"}
+    decoded = {
+        "inputs": decode(row.inputs),
+        "label": _value(row.label),
+        "flags": tuple(decode(row.flags)),
+        "explanation": tuple(decode(row.explanation)),
+        "truth": None if row.truth is None else _value(row.truth),
+    }
+    return LoggedDecision(**kept | decoded | origin._asdict())
 
 
 def _value(text: str) -> Truth:

@@ -2,24 +2,31 @@
 
 A batch's rows, what the counters make of it, and the place in the spool behind it are committed in one transaction: a
 crash repeats the whole batch or none of it. Feedback is moved only as far as it had come before the decisions were
-moved, so that a label never arrives before the decision that it is about.
+moved, so that a label never arrives before the decision that it is about. What is damaged is stepped over, and the
+whole segment is kept aside for a person to look at.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from sqlalchemy import Connection
 
 from petla.core.clock import to_text
-from petla.core.errors import CorruptError
+from petla.core.errors import NotFoundError
 from petla.decisions import records
-from petla.decisions.record import Decision, Feedback
+from petla.decisions.feedback.arrivals import Arrival
+from petla.decisions.feedback.records import add_feedback, take_waiting
+from petla.decisions.record import Decision, Feedback, FeedbackStatus, ShadowAnswer
 from petla.decisions.spool import (
+    DAMAGED_FOLDER,
     DECISIONS,
     FEEDBACK,
+    SHADOWS,
     SPOOL_FOLDER,
     Position,
     SpoolReader,
@@ -29,14 +36,18 @@ from petla.decisions.spool import (
 )
 from petla.models import registry
 from petla.storage.database import reading, writing
-from petla.storage.files import lock
+from petla.storage.files import lock, make_folder, reported
+from petla.storage.partitions import DAYS_AHEAD, day_of, days_from, has_days, make_days
 from petla.storage.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 # sees each batch of decisions within the transaction that stores it
 Counter = Callable[[Connection, Sequence[Decision]], None]
 Records = TypeVar("Records", bound=msgspec.Struct)
 
 _NS = 1_000_000_000
+_NO_ROWS = frozenset((FeedbackStatus.WAITING, FeedbackStatus.LATE))
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -46,6 +57,9 @@ class Shipped(msgspec.Struct, frozen=True):
     feedback: int
     # feedback about a decision that the log does not have; it is kept all the same
     unknown_feedback: int
+    shadows: int = 0
+    # what could not be read, in words; its segments are kept aside
+    damaged: tuple[str, ...] = ()
 
 
 def ship(ws: Workspace, counters: Sequence[Counter] = (), *, limit_rows: int = 20_000) -> Shipped:
@@ -58,11 +72,30 @@ def ship(ws: Workspace, counters: Sequence[Counter] = (), *, limit_rows: int = 2
 
     Raises:
         BusyError: another process ships.
-        CorruptError: a spool is damaged; the other spools, and what lies before the damage, were shipped.
         UnavailableError: the database cannot be written; what was not committed is shipped by the next call.
     """
     with lock(ws.state / SPOOL_FOLDER / "shipping.lock", purpose="shipping decisions", wait_s=ws.settings.wait_s):
         return _Shipment(ws, counters, limit_rows).run()
+
+
+class _Stream(NamedTuple):
+    """One kind of records, and how a batch of them is stored."""
+
+    name: str
+    kind: type[Any]
+    # returns how many of them are about a decision that the log does not have
+    store: Callable[[Connection, list[Any]], int]
+    # of tables that have a table for each day; empty: it has none
+    table: str = ""
+
+
+class _Batch(NamedTuple):
+    """Records of one transaction, the place behind them, and what is damaged among them."""
+
+    records: list[Any]
+    behind: Position
+    # segment and what is wrong with it, in words
+    damage: list[tuple[int, str]]
 
 
 class _Shipment:
@@ -74,48 +107,68 @@ class _Shipment:
         self._limit_rows = limit_rows
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
         self._encode = msgspec.json.Encoder().encode
-        self._damage: list[CorruptError] = []
+        self._damaged: list[str] = []
+        # (table, day) that is there
+        self._days: set[tuple[str, str]] = set()
+        keep_days = ws.project.decisions.keep_days
+        self._kept_since = ws.clock() - timedelta(days=keep_days) if keep_days else None
 
     def run(self) -> Shipped:
         spool = self._ws.state / SPOOL_FOLDER
         folders = sorted(path for path in spool.iterdir() if path.is_dir())
         labels_end = {folder: end_of(folder, FEEDBACK) for folder in folders}
-        n_decisions = sum(
-            self._move(folder, DECISIONS, Decision, end_of(folder, DECISIONS), self._store_decisions)[0]
-            for folder in folders
-        )
-        n_labels, n_unknown = 0, 0
-        if not self._damage:
-            for folder in folders:
-                moved = self._move(folder, FEEDBACK, Feedback, labels_end[folder], self._store_feedback)
-                n_labels, n_unknown = n_labels + moved[0], n_unknown + moved[1]
-        if self._damage:
-            raise self._damage[0]
-        return Shipped(n_decisions, n_labels, n_unknown)
+        decisions = _Stream(DECISIONS, Decision, self._store_decisions, "decisions")
+        shadows = _Stream(SHADOWS, ShadowAnswer, self._store_shadows, "shadows")
+        labels = _Stream(FEEDBACK, Feedback, self._store_feedback)
+        n_decisions = sum(self._move(folder, decisions, end_of(folder, DECISIONS))[0] for folder in folders)
+        moved = [self._move(folder, labels, labels_end[folder]) for folder in folders]
+        n_shadows = sum(self._move(folder, shadows, end_of(folder, SHADOWS))[0] for folder in folders)
+        n_labels, n_unknown = sum(each[0] for each in moved), sum(each[1] for each in moved)
+        return Shipped(n_decisions, n_labels, n_unknown, n_shadows, tuple(self._damaged))
 
-    def _move(
-        self,
-        folder: Path,
-        stream: str,
-        kind: type[Records],
-        end: Position,
-        store: Callable[[Connection, list[Records]], int],
-    ) -> tuple[int, int]:
+    def _move(self, folder: Path, stream: _Stream, end: Position) -> tuple[int, int]:
         """Move one stream up to a place; return the number of records, and the sum of what `store` returned."""
-        name = f"{folder.name}/{stream}"
+        name = f"{folder.name}/{stream.name}"
         with reading(self._ws.engine) as connection:
             start = records.get_position(connection, self._ws.name, name)
         n_rows, n_marked = 0, 0
-        try:
-            for batch, behind in _batches(SpoolReader(folder, stream, kind), start, end, self._limit_rows):
-                with writing(self._ws.engine) as connection:
-                    n_marked += store(connection, batch)
-                    records.set_position(connection, self._ws.name, name, behind)
-                n_rows += len(batch)
-                _remove_shipped(folder, stream, behind)
-        except CorruptError as error:
-            self._damage.append(error)
+        reader = SpoolReader(folder, stream.name, stream.kind)
+        for batch in _batches(reader, start, end, self._limit_rows):
+            self._make_days(stream.table, batch.records)
+            for segment, what in batch.damage:
+                self._set_aside(folder, stream.name, segment, what)
+            with writing(self._ws.engine) as connection:
+                if batch.records:
+                    n_marked += stream.store(connection, batch.records)
+                records.set_position(connection, self._ws.name, name, batch.behind)
+            n_rows += len(batch.records)
+            _remove_shipped(folder, stream.name, batch.behind)
         return n_rows, n_marked
+
+    def _make_days(self, table: str, batch: Iterable[Any]) -> None:
+        """Make the tables of a batch's days, and of some days ahead, before its transaction."""
+        if not table or not has_days(self._ws.engine):
+            return
+        moment = _moments()
+        days = {day_of(moment(record.at_ns)) for record in batch}
+        wanted = [day for day in days if (table, day) not in self._days]
+        if wanted:
+            wanted += days_from(max(wanted), 1 + DAYS_AHEAD)
+            with writing(self._ws.engine) as connection:
+                make_days(connection, table, self._ws.name, wanted)
+            self._days |= {(table, day) for day in wanted}
+
+    def _set_aside(self, folder: Path, stream: str, segment: int, what: str) -> None:
+        """Keep a damaged segment under a second name, before the first one is removed as shipped."""
+        aside = folder / DAMAGED_FOLDER
+        path = segment_path(folder, stream, segment)
+        with reported(aside):
+            make_folder(aside)
+            with contextlib.suppress(FileExistsError):
+                (aside / path.name).hardlink_to(path)
+        said = f"{what}; what is whole around it is in the log, and the file is kept in {aside}"
+        logger.error("spool.found_damaged", extra={"worker": folder.name, "error": said})
+        self._damaged.append(said)
 
     def _store_decisions(self, connection: Connection, batch: list[Decision]) -> int:
         moment = _moments()
@@ -135,54 +188,75 @@ class _Shipment:
                 d.served_by,
                 d.latency_us,
                 d.worker,
+                d.trace_id,
+                d.arm,
+                encode(d.flags).decode() if d.flags else "[]",
+                d.subject,
+                encode(d.explanation).decode() if d.explanation else "[]",
             )
             for d in batch
         ]
         records.add_decisions(connection, rows)
+        take_waiting(connection, project, [d.id for d in batch])
         for counter in self._counters:
             counter(connection, batch)
         return 0
 
+    def _store_shadows(self, connection: Connection, batch: list[ShadowAnswer]) -> int:
+        moment = _moments()
+        encode = self._encode
+        rows = [
+            records.ShadowRow(
+                self._ws.name,
+                s.decision_id,
+                moment(s.at_ns),
+                s.model,
+                s.version,
+                encode(s.label).decode(),
+                s.score,
+                s.latency_us,
+                s.worker,
+                s.error,
+            )
+            for s in batch
+        ]
+        records.add_shadows(connection, rows)
+        return 0
+
     def _store_feedback(self, connection: Connection, batch: list[Feedback]) -> int:
         moment = _moments()
-        rows: list[dict[str, Any]] = [
-            {
-                "project": self._ws.name,
-                "decision_id": f.decision_id,
-                "truth": self._encode(f.truth).decode(),
-                "at": moment(f.at_ns),
-            }
-            for f in batch
-        ]
-        return records.add_feedback(connection, self._ws.name, rows)
+        arrivals = [Arrival(f.decision_id, f.truth, moment(f.at_ns)) for f in batch]
+        counts = add_feedback(connection, self._ws.name, arrivals, self._kept_since)
+        return sum(n for status, n in counts.items() if status in _NO_ROWS)
 
     def _names_of(self, decision: Decision) -> tuple[str, ...]:
         key = decision.model, decision.version
         names = self._names.get(key)
         if names is None:
-            signature = registry.get_version(self._ws, *key).certificate.signature
-            names = self._names[key] = tuple(field.name for field in signature.inputs)
-        return names
+            names = self._names[key] = self._read_names(decision)
+        # NOTE: a decision of another signature than its version's is kept with the places as names, not refused.
+        return names if len(names) == len(decision.inputs) else tuple(map(str, range(len(decision.inputs))))
+
+    def _read_names(self, decision: Decision) -> tuple[str, ...]:
+        try:
+            signature = registry.get_version(self._ws, decision.model, decision.version).certificate.signature
+        except NotFoundError as error:
+            logger.warning("version.unrecognised", extra={"error": str(error)})
+            return ()
+        return tuple(field.name for field in signature.inputs)
 
 
-def _batches(
-    reader: SpoolReader[Records], start: Position, end: Position, limit_rows: int
-) -> Iterator[tuple[list[Records], Position]]:
-    batch: list[Records] = []
-    behind = start
-    try:
-        for frame in reader.frames(start, end):
-            if batch and len(batch) + len(frame.records) > limit_rows:
-                yield batch, behind
-                batch = []
-            batch += frame.records
-            behind = frame.end
-    except CorruptError:
-        if batch:
-            yield batch, behind
-        raise
-    if batch:
-        yield batch, behind
+def _batches(reader: SpoolReader[Records], start: Position, end: Position, limit_rows: int) -> Iterator[_Batch]:
+    batch = _Batch([], start, [])
+    for frame in reader.frames(start, end):
+        if batch.records and len(batch.records) + len(frame.records) > limit_rows:
+            yield batch
+            batch = _Batch([], batch.behind, [])
+        damage = [*batch.damage, (frame.end.segment, frame.damage)] if frame.damage else batch.damage
+        batch.records.extend(frame.records)
+        batch = _Batch(batch.records, frame.end, damage)
+    if batch.behind != start:
+        yield batch
 
 
 def _remove_shipped(folder: Path, stream: str, behind: Position) -> None:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 
-from petla.core.errors import BusyError, CorruptError, PetlaError
+from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
@@ -57,8 +57,6 @@ class Controller:
         self._counter = make_counter(ws, self._references)
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
-        # what was last said of a damaged spool, which every pass meets again
-        self._damage = ""
         # retraining -> attempts that failed in a row, and when the next one may be made
         self._faults: dict[int, int] = {}
         self._not_before_s: dict[int, float] = {}
@@ -70,7 +68,7 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        self._ship()
+        ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
         for model in self._ws.project.models:
@@ -100,16 +98,6 @@ class Controller:
     def close(self) -> None:
         """End what this controller started; the next one takes it up from the rows."""
         self._trainer.close()
-
-    def _ship(self) -> None:
-        """Ship what the spools hold; a damaged one is reported once and keeps no monitor and no retraining waiting."""
-        try:
-            ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
-            self._damage = ""
-        except CorruptError as error:
-            if str(error) != self._damage:
-                logger.error("spool.found_damaged", extra={"error": str(error)})  # noqa: TRY400 - the message says it all
-            self._damage = str(error)
 
     def _tend_incidents(self, model: str) -> None:
         """Open incidents for alarms about the champion; close those about versions that are live no longer."""

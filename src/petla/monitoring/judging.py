@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 
 from petla.core.clock import to_text
 from petla.core.project import MonitorTable
+from petla.decisions.feedback.records import list_labelled
 from petla.decisions.log import newest_feedback
 from petla.decisions.record import Labelled
-from petla.decisions.records import list_labelled
 from petla.models.signature import Signature
 from petla.monitoring import records
 from petla.monitoring.drift import measure_drift

@@ -21,7 +21,10 @@ _FAMILIES = {
     "petla_requests_answered_total": ("counter", "Requests, by model and HTTP status."),
     "petla_rows_answered_total": ("counter", "Rows that were decided, recorded and answered."),
     "petla_request_latency_seconds": ("histogram", "Seconds from the arrival of a request to its answer."),
-    "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded, so were not answered."),
+    "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded."),
+    "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
+    "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),
+    "petla_feedback_accepted_total": ("counter", "Truths about decisions that were taken and recorded."),
     "petla_snapshot_serving_number": ("gauge", "Number of the snapshot that is served; 0: none."),
 }
 
@@ -57,6 +60,9 @@ class Metrics:
 
     def __init__(self, worker: str, state: Path) -> None:
         self.spool_failures = 0
+        self.decisions_lost = 0
+        self.shadows_lost = 0
+        self.feedback = 0
         self.snapshot_number = 0
         self._worker = worker
         self._folder = acknowledgements_folder(state)
@@ -100,6 +106,9 @@ class Metrics:
             rows,
             latencies,
             [f"petla_spool_writes_failed_total{{{worker}}} {self.spool_failures}"],
+            [f"petla_decisions_lost_total{{{worker}}} {self.decisions_lost}"],
+            [f"petla_shadow_answers_lost_total{{{worker}}} {self.shadows_lost}"],
+            [f"petla_feedback_accepted_total{{{worker}}} {self.feedback}"],
             [f"petla_snapshot_serving_number{{{worker}}} {self.snapshot_number}"],
         )
         return dict(zip(_FAMILIES, samples, strict=True))

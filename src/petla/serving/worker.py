@@ -33,7 +33,7 @@ from petla.serving.doors.protocol import JoiningProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
-from petla.serving.recorder import Recorder
+from petla.serving.recorder import Keeping, Recorder
 from petla.storage.certificates import open_certificate
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,9 @@ def _read_table(text: str) -> ServingTable:
 
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
-    recorder = Recorder(options.state, options.worker, options.table.durability, metrics)
+    table = options.table
+    keeping = Keeping(table.spool_limit_bytes // table.workers, table.spool_keep_hours * 3600, table.spool_full)
+    recorder = Recorder(options.state, options.worker, table.durability, metrics, keeping)
     plane = Plane(recorder, metrics)
     plane.keys = Keys(options.state) if options.table.access == "keys" else None
     app = App(plane, options.table.body_limit_bytes)

@@ -94,15 +94,18 @@ def explained(engine: Engine) -> Iterator[None]:
         UnavailableError: in place of every other error of the driver, and where all connections are taken.
     """
     where = engine.url.render_as_string(hide_password=True)
+    # what comes from the driver directly, such as while copying rows into PostgreSQL
+    driver = engine.dialect.loaded_dbapi
     try:
         yield
-    except IntegrityError as error:
+    except (IntegrityError, driver.IntegrityError) as error:
         raise ConflictError(
-            f"database {where}: {error.orig}", hint="somebody else was faster, run the same command again"
+            f"database {where}: {getattr(error, 'orig', error)}",
+            hint="somebody else was faster, run the same command again",
         ) from error
-    except (DBAPIError, NoFreeConnectionError) as error:
+    except (DBAPIError, NoFreeConnectionError, driver.Error) as error:
         raise UnavailableError(
-            f"database {where}: {error.orig if isinstance(error, DBAPIError) else error}",
+            f"database {where}: {getattr(error, 'orig', error)}",
             hint="see that it is there, may be written and has space, then run the same command again",
         ) from error
 

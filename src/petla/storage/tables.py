@@ -1,7 +1,9 @@
 """Every table, in the order of a model's life. Rows belong to a project; moments are ISO 8601 texts in UTC, which sort.
 
-The first migration creates exactly these; a test compares the two.
+The migrations create exactly these; a test compares the two.
 """
+
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -16,12 +18,18 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData()
 
 # SQLite numbers only INTEGER primary keys by itself.
 _Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _only_where(condition: str) -> dict[str, Any]:
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
 
 audit = Table(
     "audit",
@@ -171,9 +179,11 @@ snapshots = Table(
     PrimaryKeyConstraint("project", "number"),
 )
 
+# On PostgreSQL a table of its own for each project and day, see `storage.partitions`; what is unique names the day.
 decisions = Table(
     "decisions",
     metadata,
+    # in the order in which they were shipped
     Column("seq", _Sequence, primary_key=True),
     Column("id", Text, nullable=False),
     Column("project", Text, nullable=False),
@@ -190,13 +200,49 @@ decisions = Table(
     Column("served_by", Text, nullable=False),
     Column("latency_us", Integer, nullable=False),
     Column("worker", Text, nullable=False),
-    # NOTE: two indexes in which every new row comes last are cheaper to keep than one by version, and the newest rows
-    # are found without sorting: 1 ms instead of 110 among 200,000.
-    Index("decisions_by_model", "project", "model", "seq"),
-    Index("decisions_by_project", "project", "seq"),
+    Column("trace_id", Text, nullable=False),
+    Column("arm", Text, nullable=False),
+    # JSON list of names
+    Column("flags", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    # JSON list: effect of each input; empty: none
+    Column("explanation", Text, nullable=False),
+    # NOTE: indexes in which every new row comes last are cheap to keep, and the newest rows are found without sorting.
+    Index("decisions_by_model", "project", "model", "at", "seq"),
+    Index("decisions_by_project", "project", "at", "seq"),
+    # of the few rows that have one
+    Index("decisions_by_subject", "project", "subject", "at", **_only_where("subject <> ''")),
+    Index("decisions_by_flag", "project", "at", "seq", **_only_where("flags <> '[]'")),
     # NOTE: unique on `id` alone would not do: SQLite then looks an id up through an index above, row by row.
-    UniqueConstraint("project", "id"),
+    UniqueConstraint("project", "id", "at"),
+    postgresql_partition_by="RANGE (project, at)",
 )
+
+# what a version that nobody sees would have answered; by day on PostgreSQL, as decisions are
+shadows = Table(
+    "shadows",
+    metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("decision_id", Text, nullable=False),
+    Column("at", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # JSON value; null: it failed
+    Column("label", Text, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("latency_us", Integer, nullable=False),
+    Column("worker", Text, nullable=False),
+    Column("error", Text, nullable=False),
+    Index("shadows_by_decision", "project", "decision_id"),
+    Index("shadows_by_version", "project", "model", "version", "at", "seq"),
+    Index("shadows_by_project", "project", "at", "seq"),
+    postgresql_partition_by="RANGE (project, at)",
+)
+
+# NOTE: what is a key of a table with days must name the day, and nobody looks a row up by its number alone.
+for _table in (decisions, shadows):
+    _table.primary_key.ddl_if(dialect="sqlite")
 
 feedback = Table(
     "feedback",
@@ -206,10 +252,17 @@ feedback = Table(
     Column("decision_id", Text, nullable=False),
     # JSON value: what turned out to be true
     Column("truth", Text, nullable=False),
+    # when it was reported
     Column("at", Text, nullable=False),
+    # the moment of its decision, which finds it among the days; none: the log does not have the decision
+    Column("decided_at", Text),
+    # what it is to its decision: first, repeated, corrected, waiting, late
+    Column("status", Text, nullable=False),
     Index("feedback_by_decision", "project", "decision_id", "seq"),
     # what came after a row; the controller asks several times a second
     Index("feedback_by_project", "project", "seq"),
+    # what waits for its decision, and what goes when its decision goes
+    Index("feedback_by_day", "project", "decided_at"),
 )
 
 spool_positions = Table(

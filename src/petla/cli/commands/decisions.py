@@ -24,8 +24,9 @@ def list_all(
 ) -> None:
     """List the newest decisions."""
     from petla.decisions.log import list_decisions
+    from petla.decisions.record import Wanted
 
-    found = list_decisions(workspace_of(context), model, limit=limit)
+    found = list_decisions(workspace_of(context), Wanted(model=model), limit=limit)
     if as_json:
         print_json(found)
         return

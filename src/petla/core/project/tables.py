@@ -166,6 +166,19 @@ class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
     client_timeout_s: Annotated[float, Meta(ge=1, le=3_600)] = 30.0
     # milliseconds that a request would have to wait for a busy model, from which it is answered by 503 at once
     longest_wait_ms: Annotated[float, Meta(ge=1)] = 1_000.0
+    # what of all workers may wait for the database on this machine's disk
+    spool_limit_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 8 * 1024 * 1024 * 1024
+    # hours that it may wait; 0: any time
+    spool_keep_hours: Annotated[float, Meta(ge=0)] = 0.0
+    # where a decision cannot be recorded: no answer (503), or an answer that is counted as lost to the log
+    spool_full: Literal["refuse", "serve"] = "refuse"
+
+
+class DecisionsTable(msgspec.Struct, frozen=True, kw_only=True):
+    """`[decisions]`: the decision log."""
+
+    # whole days for which decisions are kept, with their labels and shadow answers; 0: for ever
+    keep_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
 
 
 class ControlTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,6 +230,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     data: dict[str, DatasetTable] = {}
     models: dict[str, ModelTable] = {}
     serving: ServingTable = field(default_factory=ServingTable)
+    decisions: DecisionsTable = field(default_factory=DecisionsTable)
     control: ControlTable = field(default_factory=ControlTable)
     storage: StorageTable = field(default_factory=StorageTable)
     remotes: dict[str, RemoteTable] = {}

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from petla.decisions.log import count_decisions, list_decisions
-from petla.decisions.record import LoggedDecision
+from petla.decisions.record import LoggedDecision, Wanted
 from petla.storage.ledger import Entry
 from petla.storage.workspace import Workspace
 from petla.web import figures
@@ -31,7 +31,7 @@ def make_decisions(ws: Workspace, model: str) -> DecisionsPage:
         NotFoundError: the project file has no such model.
     """
     name, _ = ws.get_model(model)
-    decisions = list_decisions(ws, name, _DECISIONS_SHOWN)
+    decisions = list_decisions(ws, Wanted(model=name), limit=_DECISIONS_SHOWN)
     return DecisionsPage(
         model=name,
         model_href=f"/models/{name}",
