@@ -12,6 +12,7 @@ import time
 
 from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
+from petla.decisions.retention import Retention
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused
@@ -25,7 +26,7 @@ from petla.loop.retraining.trainer import Trainer
 from petla.models.registry import find_champion
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind
-from petla.monitoring.judging import NotBefore, judge_drift, judge_quality
+from petla.monitoring.judging import NotBefore, find_oldest_unjudged, judge_drift, judge_quality
 from petla.monitoring.reference import open_references
 from petla.monitoring.views import list_new_alarms
 from petla.storage.workspace import Workspace
@@ -39,6 +40,8 @@ LONGEST_PAUSE_S = 10.0
 ATTEMPTS = 5
 # decisions in one transaction: a long backlog is moved in fewer, and other writers wait for none of them long
 _SHIPPED_AT_ONCE = 50_000
+# seconds until it is looked again for decisions that were kept long enough
+_EXPIRE_S = 60.0
 _KINDS: tuple[FindingKind, ...] = ("drift", "quality")
 
 
@@ -57,6 +60,8 @@ class Controller:
         self._counter = make_counter(ws, self._references)
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
+        self._retention = Retention(ws, [find_oldest_unjudged])
+        self._expire_at_s = 0.0
         # retraining -> attempts that failed in a row, and when the next one may be made
         self._faults: dict[int, int] = {}
         self._not_before_s: dict[int, float] = {}
@@ -78,6 +83,8 @@ class Controller:
         for retraining in under_way:
             self._advance(retraining)
         clean_up(self._ws, [retraining.id for retraining in under_way])
+        if time.monotonic() >= self._expire_at_s and not self._retention.expire():
+            self._expire_at_s = time.monotonic() + _EXPIRE_S
 
     def run(self, stop: threading.Event) -> None:
         """Tick until told to stop; an error of a tick is logged, and the tick is tried again later."""

@@ -87,6 +87,14 @@ def judge_quality(
     return tuple(found)
 
 
+def find_oldest_unjudged(ws: Workspace) -> str | None:
+    """Return the moment of the oldest decision with a label that no quality window holds yet; None: there is none."""
+    with reading(ws.engine) as connection:
+        counted = records.list_counted_versions(connection, ws.name)
+    fresh = (_list_fresh(ws, model, version)[0] for model, version, _ in counted if model in ws.project.models)
+    return min((row.at for rows in fresh for row in rows), default=None)
+
+
 def _list_unjudged(ws: Workspace) -> list[Window]:
     found = []
     with reading(ws.engine) as connection:

@@ -4,7 +4,7 @@ The parent is partitioned by `RANGE (project, at)`, so a query that names the pr
 days only. A day is made aside and attached, which lets others read and write all the while.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, Engine, text
@@ -76,12 +76,11 @@ def make_days(connection: Connection, parent: str, project: str, days: Collectio
         _run(connection, connection.execute(_ATTACH, values | {"start": start, "end": end}).scalar_one())
 
 
-def drop_days(connection: Connection, parents: Sequence[str], project: str, days: Collection[str]) -> None:
+def drop_days(connection: Connection, parent: str, project: str, days: Collection[str]) -> None:
     """Remove whole days, where they are."""
     connection.execute(_PATIENCE)
-    for parent in parents:
-        for day in sorted(set(days) & set(list_days(connection, parent, project))):
-            _run(connection, f"DROP TABLE {_name_of(parent, project, day)}")
+    for day in sorted(set(days) & set(list_days(connection, parent, project))):
+        _run(connection, f"DROP TABLE {_name_of(parent, project, day)}")
 
 
 def _start_of(parent: str, project: str) -> str:

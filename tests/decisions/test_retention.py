@@ -1,0 +1,106 @@
+"""Retention: whole days go, with all that belongs to them, once, audited, and no day that is needed."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from petla.core.project import decode_project
+from petla.core.settings import Settings
+from petla.decisions.log import count_decisions, get_decision, list_decisions
+from petla.decisions.retention import Hold, Retention
+from petla.decisions.shipper import ship
+from petla.storage.database import reading
+from petla.storage.partitions import has_days, list_days
+from petla.storage.workspace import Workspace
+from tests.decisions.logged import SECOND_NS, make_decision, make_feedback, make_shadow, spool
+from tests.deployments.tiny import PROJECT, actions_of, add_version
+
+DAY_NS = 86_400 * SECOND_NS
+NOW = datetime(2026, 1, 11, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
+    """Ten days with two decisions each, from 1 to 10 January, each with a label and a shadow answer."""
+    project = decode_project(PROJECT + "[decisions]\nkeep_days = 4\n")
+    # a name that would break a statement that was put together carelessly
+    named = msgspec.structs.replace(project.project, name="sh'op %s")
+    project = msgspec.structs.replace(project, project=named)
+    ws = Workspace(tmp_path, project, Settings(actor="ada", database=database_address), clock=lambda: NOW)
+    add_version(ws)
+    numbers = range(20)
+    spool(ws, [_on_day(make_decision(i), i) for i in numbers], [_on_day(make_shadow(i), i) for i in numbers])
+    spool(ws, [_on_day(make_feedback(i), i) for i in numbers])
+    ship(ws)
+    yield ws
+    ws.engine.dispose()
+
+
+def _on_day(record: Any, number: int) -> Any:  # noqa: ANN401 - the same kind of record
+    return msgspec.structs.replace(record, at_ns=record.at_ns + number // 2 * DAY_NS)
+
+
+def expire(ws: Workspace, *holds: Hold) -> None:
+    retention = Retention(ws, holds)
+    while retention.expire():
+        pass
+
+
+def list_kept(ws: Workspace) -> list[str]:
+    return sorted({decision.at[:10] for decision in list_decisions(ws)})
+
+
+def test_days_that_were_kept_long_enough_go_with_all_that_belongs_to_them(shop: Workspace) -> None:
+    expire(shop)
+
+    assert list_kept(shop) == [f"2026-01-{day:02}" for day in range(7, 11)]
+    tables = shop.ledger.list_newest(limit=1)[0].details
+    assert (tables["decisions"], tables["labelled"]) == (12, 12)
+    with reading(shop.engine) as connection:
+        for table in ("decisions", "shadows", "feedback"):
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar() == 8  # noqa: S608
+    assert len(get_decision(shop, "id-19").shadows) == len(get_decision(shop, "id-19").feedback) == 1
+
+
+def test_second_pass_removes_and_says_nothing(shop: Workspace) -> None:
+    expire(shop)
+    expire(shop)
+
+    assert actions_of(shop).count("decisions.expired") == 1
+    assert count_decisions(shop) == 8
+    assert shop.ledger.verify() > 0
+
+
+def test_day_that_is_needed_stays_with_those_after_it(shop: Workspace) -> None:
+    expire(shop, lambda _: "2026-01-05T23:00:00.000000Z", lambda _: None)
+
+    assert list_kept(shop)[0] == "2026-01-05"
+
+
+def test_nothing_is_held_for_more_than_a_week(shop: Workspace) -> None:
+    late = Workspace(shop.root, shop.project, shop.settings, clock=lambda: datetime(2026, 1, 15, tzinfo=UTC))
+
+    expire(late, lambda _: "2026-01-01T00:00:00.000000Z")
+
+    assert list_kept(shop)[0] == "2026-01-04"
+    late.engine.dispose()
+
+
+def test_everything_is_kept_by_default(shop: Workspace) -> None:
+    default = Workspace(shop.root, decode_project(PROJECT), shop.settings, clock=lambda: NOW)
+
+    assert not Retention(default).expire()
+    assert count_decisions(shop) == 20
+
+
+def test_days_are_made_ahead_on_postgresql(shop: Workspace) -> None:
+    if not has_days(shop.engine):
+        pytest.skip("SQLite has no tables of days")
+    with reading(shop.engine) as connection:
+        found = list_days(connection, "decisions", shop.name)
+
+    assert found == [f"2026-01-{day:02}" for day in range(1, 14)]
