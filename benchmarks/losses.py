@@ -207,7 +207,8 @@ def _torment(plane: Plane, load: Load, seconds: float, away: Database, disk: Pat
         (0.75, lambda: _fill(disk)),
         (0.85, lambda: _empty(disk)),
     ]
-    caught_up = ""
+    caught_up: list[str] = []
+    watching = threading.Thread(target=_watch_backlog, args=(plane, caught_up))
     while (passed := time.monotonic() - begun) < seconds:
         if steps and passed >= steps[0][0] * seconds:
             share, step = steps.pop(0)
@@ -215,12 +216,13 @@ def _torment(plane: Plane, load: Load, seconds: float, away: Database, disk: Pat
             sys.stdout.write(f"{passed:5.0f} s  step at {share:.0%}: {len(load.answered):,} answered so far\n")
             sys.stdout.flush()
             if share == 0.60:
-                caught_up = _watch_backlog(plane)
+                watching.start()
         time.sleep(0.1)
-    return caught_up
+    watching.join()
+    return caught_up[0]
 
 
-def _watch_backlog(plane: Plane) -> str:
+def _watch_backlog(plane: Plane, caught_up: list[str]) -> None:
     """Say how long the shipper needs for what waited while the database was away."""
     begun = time.monotonic()
     before = summarise(plane.ws)
@@ -231,7 +233,7 @@ def _watch_backlog(plane: Plane) -> str:
         now = summarise(plane.ws)
     passed_s = time.monotonic() - begun
     n_rows = now.decisions - before.decisions
-    return f"backlog of {size / 1e6:.1f} MB: {n_rows:,} decisions shipped in {passed_s:.1f} s, under load"
+    caught_up.append(f"backlog of {size / 1e6:.1f} MB: {n_rows:,} decisions shipped in {passed_s:.1f} s, under load")
 
 
 def _report(kind: str, ws: Workspace, load: Load, plane: Plane, caught_up: str) -> int:
