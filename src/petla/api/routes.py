@@ -16,8 +16,9 @@ from petla.api.status import (
     describe_status,
     describe_version,
 )
-from petla.decisions.log import get_decision
+from petla.decisions.log import get_decision, list_decisions
 from petla.decisions.record import LoggedDecision
+from petla.decisions.wanted import decode_wanted
 from petla.incidents.incident import Incident, IncidentState
 from petla.incidents.incidents import acknowledge, get_incident, list_incidents, resolve
 from petla.loop.approvals import (
@@ -70,6 +71,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         resolve_incident,
         read_runs,
         read_run,
+        read_decisions,
         read_decision,
         read_audit,
     ]
@@ -171,9 +173,16 @@ def read_run(ws: Here, run: FromPath[int]) -> Run:
     return get_run(ws, run)
 
 
+@get("/decisions", sync_to_thread=True)
+def read_decisions(ws: Here, request: Visitor, limit: Limit = 50) -> list[LoggedDecision]:
+    """Return the newest decisions; the query may name model, version, arm, flag, subject, since, until and labelled."""
+    wanted = {name: value for name, value in request.query_params.items() if name != "limit"}
+    return list_decisions(ws, decode_wanted(wanted), limit=limit)
+
+
 @get("/decisions/{decision:str}", sync_to_thread=True)
 def read_decision(ws: Here, decision: FromPath[str]) -> LoggedDecision:
-    """Return one decision with its inputs and the truth about it, once that is known."""
+    """Return one decision with its inputs, all that was said about it, and what shadows would have answered."""
     return get_decision(ws, decision)
 
 

@@ -134,12 +134,12 @@ class Supervisor:
 
     def _command(self, worker: str) -> list[str]:
         grpc = ["--grpc", self._table.host, str(self._grpc_port)] if self._grpc_port else []
+        table = msgspec.structs.replace(self._table, workers=self._n_workers)
         return [
             *(sys.executable, "-m", "petla.serving.worker"),
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
-            *("--root", str(self._root), "--table", msgspec.json.encode(self._table).decode()),
-            *("--workers", str(self._n_workers)),
+            *("--root", str(self._root), "--table", msgspec.json.encode(table).decode()),
         ]
 
     def _watch(self) -> None:

@@ -75,7 +75,6 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
     parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
     parser.add_argument("--table", type=_read_table, default=ServingTable(), help="[serving] of petla.toml, as JSON")
-    parser.add_argument("--workers", type=int, default=1, help="how many share the bound of the spool")
     return parser.parse_args(arguments)
 
 
@@ -86,7 +85,7 @@ def _read_table(text: str) -> ServingTable:
 async def _run(options: argparse.Namespace) -> int:
     metrics = Metrics(options.worker, options.state)
     table = options.table
-    keeping = Keeping(table.spool_limit_bytes // options.workers, table.spool_keep_hours * 3600, table.spool_full)
+    keeping = Keeping(table.spool_limit_bytes // table.workers, table.spool_keep_hours * 3600, table.spool_full)
     recorder = Recorder(options.state, options.worker, table.durability, metrics, keeping)
     plane = Plane(recorder, metrics)
     plane.keys = Keys(options.state) if options.table.access == "keys" else None

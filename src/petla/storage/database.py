@@ -179,14 +179,14 @@ def _migrate_alone(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             # the file lock holds on this machine only
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('petla.migrating'))"))
-        if engine.dialect.name == "sqlite" and not inspect(connection).get_table_names():
-            _create(connection)
-        else:
+        if inspect(connection).get_table_names():
             _upgrade(connection)
+        else:
+            _create(connection)
 
 
 def _create(connection: Connection) -> None:
-    """Make an empty SQLite file what all migrations would: alembic takes as long to load as everything else here."""
+    """Make an empty database what all migrations would: alembic takes as long to load as everything else here."""
     from petla.storage.tables import metadata
 
     metadata.create_all(connection, checkfirst=False)

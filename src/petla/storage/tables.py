@@ -257,7 +257,7 @@ feedback = Table(
     # the moment of its decision, which finds it among the days; none: the log does not have the decision
     Column("decided_at", Text),
     # what it is to its decision: first, repeated, corrected, waiting, late
-    Column("status", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="first"),
     Index("feedback_by_decision", "project", "decision_id", "seq"),
     # what came after a row; the controller asks several times a second
     Index("feedback_by_project", "project", "seq"),

@@ -251,7 +251,14 @@ class DecisionLine(msgspec.Struct, frozen=True, kw_only=True):
     # whether the truth differs from the decision; None: not known yet
     is_wrong: bool | None
     latency: str
+    # of the arm that the request was given to; empty: the champion's
+    arm: str
+    # what answered, where that was not the arm's version
+    stand_in: str
+    flags: tuple[str, ...]
     inputs: tuple[Row, ...]
+    # what surrounds it: subject, request, trace, worker
+    context: tuple[Row, ...]
 
 
 class DecisionsPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,45 +1,102 @@
 """`petla decisions`: what was answered."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from petla.cli.output import AsJson, print_json, print_table
+from petla.cli.output import AsJson, count, print_json, print_table, say, show_bytes
 from petla.cli.parts import workspace_of
+
+Model = Annotated[str | None, typer.Option(help="Only this model's: MODEL or MODEL:VERSION.")]
+Where = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Only those with this: arm=NAME, flag=NAME, subject=TEXT, labelled=yes|no, since=TIME, until=TIME."
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="The decision log.", no_args_is_help=True)
-    group.command("list", epilog="Example: petla decisions list --limit 5")(list_all)
+    group.command("list", epilog="Example: petla decisions list --where arm=canary --where labelled=no")(list_all)
     group.command("show", epilog="Example: petla decisions show 01a20244-9eb0-71f0-99cc-4b616246aa9d")(show)
+    group.command("export", epilog="Example: petla decisions export --from 2026-11-01 november.parquet")(export)
+    group.command("summary", epilog="Example: petla decisions summary")(summary)
     app.add_typer(group, name="decisions")
 
 
 def list_all(
     context: typer.Context,
-    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    model: Model = None,
+    where: Where = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000)] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List the newest decisions."""
     from petla.decisions.log import list_decisions
-    from petla.decisions.record import Wanted
+    from petla.decisions.wanted import decode_wanted, split_pairs
 
-    found = list_decisions(workspace_of(context), Wanted(model=model), limit=limit)
+    wanted = decode_wanted(({"model": model} if model else {}) | split_pairs(where or []))
+    found = list_decisions(workspace_of(context), wanted, limit=limit)
     if as_json:
         print_json(found)
         return
-    rows = [(d.id, d.at[:19], f"{d.model}:{d.version}", d.label, d.score, d.latency_us) for d in found]
-    empty = "no decision yet; next: petla up, then POST /predict/MODEL"
-    print_table(("id", "at (UTC)", "model", "label", "score", "µs"), rows, empty=empty)
+    rows = [
+        (
+            *(d.id, d.at[:19], f"{d.model}:{d.version}", d.arm, d.served_by, d.label, d.score, d.truth),
+            *(", ".join(d.flags), d.subject, d.latency_us),
+        )
+        for d in found
+    ]
+    empty = "no such decision; next: petla up, then POST /predict/MODEL"
+    head = ("id", "at (UTC)", "model", "arm", "by", "label", "score", "truth", "flags", "subject", "µs")
+    print_table(head, rows, empty=empty)
 
 
 def show(
     context: typer.Context,
     decision_id: Annotated[str, typer.Argument(help="The id that came with the answer.")],
 ) -> None:
-    """Show one decision with its inputs and, when it has come, the truth."""
+    """Show one decision with its inputs, all feedback about it, and what shadows would have answered."""
     from petla.decisions.log import get_decision
 
     print_json(get_decision(workspace_of(context), decision_id))
+
+
+def export(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(help="The file to write: .parquet, .csv or .jsonl.")],
+    since: Annotated[str | None, typer.Option("--from", help="Made at this time or later.")] = None,
+    until: Annotated[str | None, typer.Option("--to", help="Made before this time.")] = None,
+    model: Model = None,
+    where: Where = None,
+) -> None:
+    """Write a span of the log to a file, oldest first; see docs/decision-log.md for its fields."""
+    from petla.decisions.spans import export_span
+    from petla.decisions.wanted import decode_wanted, split_pairs
+
+    given = {"model": model, "since": since, "until": until}
+    wanted = decode_wanted({name: value for name, value in given.items() if value} | split_pairs(where or []))
+    n_rows = export_span(workspace_of(context), wanted, target)
+    say(f"wrote {count(n_rows, 'decision')} to {target} ({show_bytes(target.stat().st_size)})")
+
+
+def summary(context: typer.Context, as_json: AsJson = False) -> None:
+    """Count what the log holds, what feedback was, and what waits, was damaged or lost."""
+    from petla.decisions.summary import summarise
+
+    found = summarise(workspace_of(context))
+    if as_json:
+        print_json(found)
+        return
+    say(f"{count(found.decisions, 'decision')} in the log")
+    rows = [(status, n) for status, n in found.feedback.items()]
+    print_table(("feedback", "pieces"), rows, empty="no feedback yet; next: POST /feedback")
+    if found.oldest_waiting:
+        say(f"feedback waits for its decision since {found.oldest_waiting[:19]} (UTC)")
+    waiting = [(each.worker, each.stream, show_bytes(each.size_bytes), round(each.age_s, 1)) for each in found.backlog]
+    print_table(("worker", "stream", "waits", "seconds"), waiting, empty="nothing waits in the spools")
+    for path in found.damaged:
+        say(f"damaged and kept aside: {path}")

@@ -1,11 +1,12 @@
 """The two trails: what was changed and by whom, and what was decided."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from petla.decisions.log import count_decisions, list_decisions
-from petla.decisions.record import LoggedDecision, Wanted
+from petla.decisions.record import CHAMPION, LoggedDecision, Wanted
 from petla.storage.ledger import Entry
 from petla.storage.workspace import Workspace
 from petla.web import figures
@@ -65,8 +66,32 @@ def _make_decision(ws: Workspace, decision: LoggedDecision) -> DecisionLine:
         truth="not known yet" if truth is None else _show(truth),
         is_wrong=None if truth is None or isinstance(truth, float) else truth != decision.label,
         latency=f"{decision.latency_us / 1_000:.2f} ms",
-        inputs=tuple(Row(name, _show(value), is_code=True) for name, value in decision.inputs.items()),
+        arm="" if decision.arm == CHAMPION else decision.arm,
+        stand_in="" if decision.served_by == decision.arm else decision.served_by,
+        flags=decision.flags,
+        inputs=tuple(_make_inputs(decision)),
+        context=tuple(_make_context(decision)),
     )
+
+
+def _make_inputs(decision: LoggedDecision) -> Iterator[Row]:
+    effects = decision.explanation or (None,) * len(decision.inputs)
+    for (name, value), effect in zip(decision.inputs.items(), effects, strict=False):
+        note = "" if effect is None else f"effect on the score {effect:+.3g}"
+        yield Row(name, _show(value), note, is_code=True)
+
+
+def _make_context(decision: LoggedDecision) -> Iterator[Row]:
+    known = {
+        "id": decision.id,
+        "subject": decision.subject,
+        "request": decision.request_id,
+        "trace": decision.trace_id,
+        "worker": decision.worker,
+        "package": figures.digest(decision.package) if decision.package else "",
+        "commit": decision.commit[:12],
+    }
+    yield from (Row(name, value, is_code=True) for name, value in known.items() if value)
 
 
 def _show(value: Any) -> str:  # noqa: ANN401 - a JSON value

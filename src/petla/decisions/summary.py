@@ -1,0 +1,76 @@
+"""The decision log in figures: what it holds, what feedback was, what waits in the spools, what was damaged or lost."""
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from petla.decisions import records
+from petla.decisions.feedback import records as labels
+from petla.decisions.spool import (
+    DAMAGED_FOLDER,
+    DECISIONS,
+    FEEDBACK,
+    SHADOWS,
+    SPOOL_FOLDER,
+    Position,
+    list_segments,
+    segment_path,
+)
+from petla.storage.database import reading
+from petla.storage.workspace import Workspace
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """What one stream of a worker holds that was not shipped yet."""
+
+    worker: str
+    stream: str
+    size_bytes: int
+    # since the oldest of it was written
+    age_s: float
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The decision log in figures."""
+
+    decisions: int
+    # status -> pieces of feedback
+    feedback: dict[str, int]
+    # when the feedback was reported that waits longest for its decision; empty: none waits
+    oldest_waiting: str
+    backlog: tuple[Backlog, ...]
+    # segments that were kept aside
+    damaged: tuple[str, ...]
+
+
+def summarise(ws: Workspace) -> Summary:
+    """Return the decision log in figures."""
+    spool = ws.state / SPOOL_FOLDER
+    folders = sorted(path for path in spool.iterdir() if path.is_dir()) if spool.is_dir() else []
+    with reading(ws.engine) as connection:
+        found = labels.count_statuses(connection, ws.name)
+        backlog = []
+        for folder in folders:
+            for stream in (DECISIONS, FEEDBACK, SHADOWS):
+                position = records.get_position(connection, ws.name, f"{folder.name}/{stream}")
+                backlog.append(_measure(folder, stream, position))
+        return Summary(
+            decisions=records.count_decisions(connection, ws.name, None, None),
+            feedback={status.value: n for status, n in sorted(found.items())},
+            oldest_waiting=labels.get_oldest_waiting(connection, ws.name),
+            backlog=tuple(each for each in backlog if each.size_bytes),
+            damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*"))),
+        )
+
+
+def _measure(folder: Path, stream: str, shipped: Position) -> Backlog:
+    size, oldest = 0, time.time()
+    for segment in list_segments(folder, stream):
+        if segment < shipped.segment:
+            continue
+        found = segment_path(folder, stream, segment).stat()
+        left = found.st_size - (shipped.offset if segment == shipped.segment else 0)
+        if left > 0:
+            size, oldest = size + left, min(oldest, found.st_mtime)
+    return Backlog(folder.name, stream, size, max(0.0, time.time() - oldest))
