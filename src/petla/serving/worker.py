@@ -29,7 +29,7 @@ from petla.core.events import EventFormatter
 from petla.core.project import ServingTable
 from petla.serving.app import App
 from petla.serving.doors.keys import Keys
-from petla.serving.doors.protocol import JoiningProtocol, Limits
+from petla.serving.doors.protocol import LimitedProtocol, Limits
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
@@ -127,7 +127,7 @@ async def _serve(app: App, plane: Plane, follower: Follower, options: argparse.N
     limits = Limits(options.table.connections, options.table.client_timeout_s)
     config = uvicorn.Config(
         app,
-        http=partial(JoiningProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
+        http=partial(LimitedProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -180,7 +180,7 @@ async def _check_connections(server: uvicorn.Server) -> None:
     while True:
         await asyncio.sleep(_CHECK_S)
         for connection in list(server.server_state.connections):
-            cast("JoiningProtocol", connection).check(now_s())
+            cast("LimitedProtocol", connection).check(now_s())
 
 
 def _raise_limit() -> None:

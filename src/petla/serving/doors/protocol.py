@@ -1,7 +1,4 @@
-"""uvicorn's HTTP protocol: one system call per answer, and limits for clients that are slow, large or broken.
-
-uvicorn writes an answer's headers and its body one after the other, and uvloop hands each to the kernel at once. At 16
-connections a third of a worker's time went into these two calls; joined, it answers 1.24 times as many requests.
+"""HTTP of one connection with limits for clients that are slow, large or broken.
 
 There are no timers: whoever owns the connections calls `check` on each of them about once a second, and what has not
 moved on for too long is ended. A request pays nothing for it.
@@ -10,12 +7,14 @@ moved on for too long is ended. A request pays nothing for it.
 import asyncio
 import re
 from enum import Enum
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from petla.serving.doors.responses import encode_problem
+from petla.serving.doors.wire.exchange import Exchange
+from petla.serving.doors.wire.lean import LeanProtocol
 from petla.serving.metrics import ModelMetrics
 
 # Of a request's head; nginx takes 32 KiB and Apache a hundred fields.
@@ -75,8 +74,8 @@ class Phase(Enum):
     ENDING = 7
 
 
-class JoiningProtocol(HttpToolsProtocol):
-    """HTTP of one connection, over a transport that joins what is written together.
+class LimitedProtocol(LeanProtocol):
+    """HTTP of one connection.
 
     Args:
         limits: what it may do.
@@ -86,7 +85,7 @@ class JoiningProtocol(HttpToolsProtocol):
 
     # NOTE: neither is there before the first byte of a request, whatever uvicorn's annotations say.
     scope: dict[str, Any] | None  # type: ignore[assignment]
-    cycle: RequestResponseCycle | None  # type: ignore[assignment]
+    cycle: Exchange | None
 
     def __init__(self, limits: Limits, unanswered: ModelMetrics, **uvicorn: Any) -> None:  # noqa: ANN401
         super().__init__(**uvicorn)
@@ -108,7 +107,7 @@ class JoiningProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        super().connection_made(transport)
         self._since_s = self.loop.time()
         n_open = len(self.connections)
         if n_open > self._limits.connections:
@@ -230,7 +229,7 @@ class JoiningProtocol(HttpToolsProtocol):
             return Phase.BODY
         if not cycle.response_complete:
             return Phase.ANSWERING
-        is_taken = cast("JoiningTransport", self.transport).get_write_buffer_size() == 0
+        is_taken = self.transport.get_write_buffer_size() == 0
         return Phase.IDLE if is_taken else Phase.WRITING
 
     def _refuse_late(self) -> None:
@@ -261,53 +260,6 @@ class JoiningProtocol(HttpToolsProtocol):
 
     def _measure_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
-
-class JoiningTransport:
-    """Holds one write until the next or until the end of the turn, whichever comes first.
-
-    Args:
-        transport: what writes in the end.
-        loop: whose turns count.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._held: bytes | None = None
-        self.abort = transport.abort
-        self.can_write_eof = transport.can_write_eof
-        self.get_extra_info = transport.get_extra_info
-        self.get_write_buffer_size = transport.get_write_buffer_size
-        self.is_closing = transport.is_closing
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
-        self.set_protocol = transport.set_protocol
-
-    def write(self, data: Any) -> None:  # noqa: ANN401 - bytes-like
-        """Write with what was held, or hold."""
-        held = self._held
-        if held is None:
-            self._held = data
-            self._loop.call_soon(self._flush)
-        else:
-            self._held = None
-            self._transport.write(held + data)
-
-    def write_eof(self) -> None:
-        """Write what is held, and say that nothing follows."""
-        self._flush()
-        self._transport.write_eof()
-
-    def close(self) -> None:
-        """Write what is held, then close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._transport.write(held)
 
 
 def _encode(refusal: Refusal) -> bytes:

@@ -1,0 +1,1 @@
+"""HTTP of one connection, from the bytes to the application and back."""
