@@ -1,10 +1,11 @@
 """The composition root: the one place that reads the settings and puts the parts together."""
 
-import logging
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,17 @@ if TYPE_CHECKING:
     import uvicorn
 
     from petla.serving.supervisor import Supervisor
+    from petla.storage.certificates import Certificate
 
-logger = logging.getLogger(__name__)
+_POLL_S = 0.01
+_WATCH_S = 0.05
+# The control plane ships what the workers wrote, and ends a training, before it ends; after this it is killed.
+_PATIENCE_S = 60.0
 
 
 def main() -> int:
     """Run the command line with the process's arguments; return its exit status."""
-    parts = Parts(open_workspace=open_here, serve=serve, make_link=make_link)
+    parts = Parts(open_workspace=open_here, serve=serve, run_control=run_control, make_link=make_link)
     return run_cli(sys.argv[1:], parts)
 
 
@@ -45,11 +50,15 @@ def open_here() -> Workspace:
         return Workspace(*found, settings)
 
 
-def serve(workspace: Workspace) -> None:
-    """Run serving workers, controller, pages and API until SIGTERM or Ctrl-C; then stop all of them cleanly.
+def serve(workspace: Workspace) -> int:
+    """Run the serving workers and, in a process of its own, the control plane, until SIGTERM or Ctrl-C.
+
+    Returns:
+        The exit status: 0, or that of a control plane that could not be started and has said why.
 
     Raises:
         BusyError: another `petla up` of this project is at work.
+        InvalidError: a plane would stand open to others.
         UnavailableError: a port is taken or the state folder cannot be written.
     """
     from petla.serving.supervisor import Supervisor
@@ -60,13 +69,76 @@ def serve(workspace: Workspace) -> None:
         supervisor = Supervisor(workspace)
         # The workers start first: they load while the control plane imports.
         supervisor.start()
-        stop = threading.Event()
         try:
-            _run_control_plane(workspace, supervisor, stop)
+            return _watch_control_plane(workspace, supervisor)
         finally:
-            stop.set()
             supervisor.stop()
-            _ship_the_rest(workspace)
+
+
+def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
+    """Keep the control plane running until a signal comes; return the exit status."""
+    from petla.api.binding import bind
+    from petla.api.sessions import forget_address, is_announced
+    from petla.serving.children import Child
+
+    forget_address(workspace)
+    with bind(workspace) as listener:
+        command = [sys.executable, "-m", "petla", "control", "--parent", str(os.getpid())]
+        control = Child("control plane", command, listener.fileno(), is_apart=True)
+        try:
+            while not is_announced(workspace):
+                if control.status is not None:
+                    return control.status or 1
+                time.sleep(_POLL_S)
+            say(f"serving  {supervisor.wait_ready()}")
+            stop = _catch_signals()
+            while not stop.wait(_WATCH_S):
+                control.restart_if_dead()
+            return 0
+        finally:
+            # It ends last: it ships what the workers wrote at the very end.
+            supervisor.stop()
+            control.terminate()
+            control.wait(time.monotonic() + _PATIENCE_S)
+
+
+def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
+    """Run pages, API and controller until SIGTERM or the end of the process that started it.
+
+    Args:
+        workspace: the project.
+        descriptor: of the socket that they are served on.
+        parent: the number of the process that is `petla up`.
+    """
+    import uvicorn
+
+    from petla.api import sessions
+    from petla.api.app import make_app
+    from petla.api.binding import address_of
+    from petla.deployments.deploy import republish
+    from petla.loop.controller import Controller
+    from petla.storage.certificates import open_certificate
+    from petla.web.routes import make_error_page, make_routes
+
+    republish(workspace)
+    listener = socket.socket(fileno=descriptor)
+    address, certificate = address_of(workspace, listener), open_certificate(workspace.root, workspace.project.control)
+    error_page = make_error_page(workspace)
+    app = make_app(workspace, base_url=address, extra_routes=make_routes(workspace), error_page=error_page)
+    context = None if certificate is None else lambda *_: certificate.context
+    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ssl_context_factory=context)
+    server, stop = uvicorn.Server(config), threading.Event()
+    controller = threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller")
+    threading.Thread(target=_watch_parent, args=(parent, server, certificate), daemon=True).start()
+    controller.start()
+    try:
+        sessions.announce_address(workspace, address)
+        say(f"pages    {sessions.make_link(workspace, address)}")
+        server.run(sockets=[listener])
+    finally:
+        stop.set()
+        controller.join()
+        _ship_the_rest(workspace)
 
 
 def make_link(workspace: Workspace) -> str:
@@ -80,32 +152,13 @@ def make_link(workspace: Workspace) -> str:
     return sessions.make_link(workspace, sessions.running_address(workspace))
 
 
-def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: threading.Event) -> None:
-    import uvicorn
-
-    from petla.api import sessions
-    from petla.api.app import bind, make_app
-    from petla.deployments.deploy import republish
-    from petla.loop.controller import Controller
-    from petla.web.routes import make_error_page, make_routes
-
-    republish(workspace)
-    listener, base_url = bind(workspace)
-    error_page = make_error_page(workspace)
-    app = make_app(workspace, base_url=base_url, extra_routes=make_routes(workspace), error_page=error_page)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
-    _stop_on_signal(server)
-    controller = threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller")
-    controller.start()
-    try:
-        serving = supervisor.wait_ready()
-        say(f"pages    {sessions.make_link(workspace, base_url)}")
-        say(f"serving  {serving}")
-        server.run(sockets=[listener])
-    finally:
-        stop.set()
-        controller.join()
-        listener.close()
+def _watch_parent(parent: int, server: "uvicorn.Server", certificate: "Certificate | None") -> None:
+    """End the server when `petla up` has died; the kernel tells nobody."""
+    while os.getppid() == parent:
+        if certificate is not None:
+            certificate.look()
+        time.sleep(_WATCH_S)
+    server.should_exit = True
 
 
 def _leave(_number: int, _frame: "FrameType | None") -> None:
@@ -113,12 +166,12 @@ def _leave(_number: int, _frame: "FrameType | None") -> None:
     raise SystemExit(0)
 
 
-def _stop_on_signal(server: "uvicorn.Server") -> None:
-    def ask_to_stop(_number: int, _frame: "FrameType | None") -> None:
-        server.should_exit = True
-
+def _catch_signals() -> threading.Event:
+    """Return what is set when a signal asks to stop."""
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
+        signal.signal(number, lambda *_: stop.set())
+    return stop
 
 
 def _ship_the_rest(workspace: Workspace) -> None:

@@ -10,9 +10,10 @@ import pytest
 from litestar import get
 from litestar.testing import TestClient
 
-from petla.api.app import bind, make_app
+from petla.api.app import make_app
+from petla.api.binding import address_of, bind
 from petla.api.problems import STATUSES, describe, status_of
-from petla.api.sessions import make_api_token, running_address
+from petla.api.sessions import announce_address, make_api_token, running_address
 from petla.core import errors
 from petla.core.errors import Fault, InvalidError, PetlaError, UnavailableError
 from petla.core.project import decode_project
@@ -202,13 +203,21 @@ def test_schema_describes_every_address_of_the_api(reader: Client) -> None:
     assert not [path for path in schema["paths"] if path == "/" or path.startswith("/models")]
 
 
-def test_bind_takes_a_free_port_and_announces_it(tmp_path: Path) -> None:
+def test_bind_takes_a_free_port_that_nobody_else_can_take(tmp_path: Path) -> None:
     text = '[project]\nname = "x"\n[control]\nport = 0\n'
     ws = Workspace(tmp_path, decode_project(text), Settings())
 
-    listener, base_url = bind(ws)
-    with listener:
-        assert running_address(ws) == base_url
+    with bind(ws) as listener:
+        announce_address(ws, address_of(ws, listener))
+        assert running_address(ws) == f"http://127.0.0.1:{listener.getsockname()[1]}"
         taken = Workspace(tmp_path, ws.project, Settings(control_port=listener.getsockname()[1]))
         with pytest.raises(UnavailableError, match="cannot listen"):
             bind(taken)
+
+
+def test_address_that_people_open_is_the_one_that_is_named(tmp_path: Path) -> None:
+    text = '[project]\nname = "x"\n[control]\nport = 0\nurl = "https://loop.example.com/"\n'
+    ws = Workspace(tmp_path, decode_project(text), Settings())
+
+    with bind(ws) as listener:
+        assert address_of(ws, listener) == "https://loop.example.com"

@@ -46,12 +46,13 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 class Product:
     """`petla up` of a project, on free ports, for as long as the block lasts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, serving_port: int = 0, control_port: int = 0) -> None:
         self._folder = folder
+        self._ports = {"PETLA_SERVING_PORT": str(serving_port), "PETLA_CONTROL_PORT": str(control_port)}
         self._log = folder / ".petla" / "up.log"
 
     def __enter__(self) -> Self:
-        environment = os.environ | {"PETLA_SERVING_PORT": "0", "PETLA_CONTROL_PORT": "0", "PETLA_ACTOR": "ann"}
+        environment = os.environ | {"PETLA_ACTOR": "ann"} | self._ports
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "petla", "up"], cwd=self._folder, env=environment, stdout=log, stderr=log
@@ -64,6 +65,14 @@ class Product:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self.wait()
+
+    def find_control(self) -> int | None:
+        """Return the number of the control plane's process, or None while there is none."""
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        commands = {int(pid): Path(f"/proc/{pid}/cmdline") for pid in listed}
+        return next(
+            (pid for pid, path in commands.items() if path.exists() and b"\0control\0" in path.read_bytes()), None
+        )
 
     @property
     def pid(self) -> int:

@@ -3,14 +3,17 @@
 import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import subprocess
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -92,6 +95,42 @@ def test_every_answer_is_logged_once_after_kill_9_under_load(project: Path) -> N
     assert {logged[each] for each in answered} == {1}
     assert set(logged.values()) == {1}
     _ok(project, "audit", "verify")
+
+
+def test_workers_outlive_the_control_plane_and_hear_of_it_again(project: Path) -> None:
+    with Product(project) as running:
+        for _ in range(2):
+            killed = running.wait_for(running.find_control)
+            os.kill(killed, signal.SIGKILL)
+            answered = running.post("/predict/species", PENGUIN)
+            running.wait_for(lambda: running.find_control() not in (None, killed) or None)  # noqa: B023
+            running.wait_for(lambda: _is_shown(project, answered["id"]) or None)  # noqa: B023
+        _ok(project, "deploy", "species:2")
+        assert running.post("/predict/species", PENGUIN)["version"] == 2
+        link = json.loads(_ok(project, "link", "--json"))["link"]
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(link, timeout=10) as page:
+            assert page.status == 200
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+
+
+def test_killed_up_leaves_nobody_behind_and_starts_again_on_the_same_ports(project: Path) -> None:
+    with Product(project) as running:
+        ports = [urlsplit(address).port or 0 for address in (running.serving, running.pages)]
+        control = running.wait_for(running.find_control)
+        running.signal(signal.SIGKILL)
+        running.wait()
+    with Product(project, serving_port=ports[0], control_port=ports[1]) as again:
+        assert again.post("/predict/species", PENGUIN)["species"] == "Gentoo"
+        again.wait_for(lambda: not Path(f"/proc/{control}").exists() or None)
+
+
+def test_fault_of_the_control_plane_at_the_start_ends_up_with_its_words(project: Path) -> None:
+    done = petla(project, "up", PETLA_DATABASE="postgresql://nobody@127.0.0.1:1/nothing")
+
+    assert done.returncode == 3
+    assert "next: " in done.stderr
 
 
 def test_run_killed_in_a_slow_step_goes_on_without_the_finished_ones(slow_project: Path) -> None:
@@ -178,6 +217,10 @@ def _ok(project: Path, *words: str) -> str:
     done = petla(project, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _is_shown(project: Path, decision: str) -> bool:
+    return petla(project, "decisions", "show", decision).returncode == 0
 
 
 def _list_live(project: Path) -> list[int]:

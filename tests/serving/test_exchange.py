@@ -2,6 +2,8 @@
 
 import asyncio
 import functools
+import socket
+import struct
 import types
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
@@ -166,6 +168,8 @@ def test_application_learns_that_its_client_has_gone() -> None:
         writer.write(request(b"hello"))
         await asyncio.wait_for(begun.wait(), PATIENCE_S)
         tasks = list(state.tasks)
+        # gone, where one that only sends no more would still be answered
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         writer.close()
         await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE_S)
         server.close()

@@ -110,6 +110,13 @@ def test_garbage_after_a_right_request_does_not_spoil_its_answer(port: int) -> N
     assert answer.count(b"HTTP/1.1") == 1
 
 
+def test_client_that_sends_no_more_gets_all_its_answers(port: int) -> None:
+    connection = connect(port, GOOD * 20)
+    connection.shutdown(socket.SHUT_WR)
+
+    assert read_all(connection).count(b"HTTP/1.1 200") == 20
+
+
 def test_body_that_breaks_off_decides_nothing(port: int) -> None:
     head = b"POST /predict/fraud HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(BODY), BODY)
     rows = 'petla_rows_answered_total{model="fraud",worker="0"} '

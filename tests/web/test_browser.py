@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
-from petla.api.app import bind, make_app
+from petla.api.app import make_app
+from petla.api.binding import address_of, bind
 from petla.api.sessions import make_link
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
@@ -39,7 +40,8 @@ class Site:
 
     def __init__(self, ws: Workspace) -> None:
         self.ws = ws
-        self._listener, self.address = bind(ws)
+        self._listener = bind(ws)
+        self.address = address_of(ws, self._listener)
         app = make_app(ws, base_url=self.address, extra_routes=make_routes(ws), error_page=make_error_page(ws))
         self._server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         sockets = [self._listener]

@@ -1,7 +1,6 @@
 """The control plane as one application: handlers, the door in front of them, and errors in one shape."""
 
 import logging
-import socket
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -16,8 +15,6 @@ import petla
 from petla.api.door import Door, secure
 from petla.api.problems import Problem, describe, status_of
 from petla.api.routes import make_routes
-from petla.api.sessions import announce_address
-from petla.core.errors import UnavailableError
 from petla.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -28,7 +25,6 @@ ErrorPage = Callable[[HTTPStatus, Problem, str], str]
 ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 
 _API_PATHS = ("/api/", "/schema", "/healthz")
-_BACKLOG = 128
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -64,30 +60,6 @@ def make_app(
         logging_config=None,
         request_max_body_size=1024 * 1024,
     )
-
-
-def bind(ws: Workspace) -> tuple[socket.socket, str]:
-    """Open the control plane's socket; return it with the address that people open.
-
-    The address is also written down for `petla link`.
-
-    Raises:
-        UnavailableError: the port is taken, or the host is not this machine's.
-    """
-    host = ws.project.control.host
-    port = ws.project.control.port if ws.settings.control_port is None else ws.settings.control_port
-    try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    except OSError as error:
-        raise UnavailableError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
-            hint="stop what listens there, or set PETLA_CONTROL_PORT to another port; 0 takes any that is free",
-        ) from error
-    name = f"[{host}]" if ":" in host else host
-    base_url = f"http://{name}:{listener.getsockname()[1]}"
-    announce_address(ws, base_url)
-    return listener, base_url
 
 
 @get("/healthz", opt={"is_public": True}, sync_to_thread=False)

@@ -47,6 +47,16 @@ def announce_address(ws: Workspace, base_url: str) -> None:
     write_atomic(_address_path(ws), msgspec.json.encode({"address": base_url}), mode=0o600)
 
 
+def is_announced(ws: Workspace) -> bool:
+    """Whether the control plane has said where it is served."""
+    return _address_path(ws).exists()
+
+
+def forget_address(ws: Workspace) -> None:
+    """Forget where an earlier control plane was served."""
+    _address_path(ws).unlink(missing_ok=True)
+
+
 def running_address(ws: Workspace) -> str:
     """Return where the control plane of this project is served.
 

@@ -23,7 +23,7 @@ HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.deploy", ("deploy", "rollback", "deployments")),
     ("petla.cli.commands.serving.keys", ("keys",)),
     ("petla.cli.commands.restore", ("restore",)),
-    ("petla.cli.commands.serving.up", ("up", "link")),
+    ("petla.cli.commands.serving.up", ("up", "control", "link")),
     ("petla.cli.commands.monitor", ("monitor",)),
     ("petla.cli.commands.incidents", ("incidents", "approvals")),
     ("petla.cli.commands.decisions", ("decisions",)),

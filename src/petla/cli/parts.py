@@ -16,8 +16,10 @@ class Parts:
 
     # opens the project that the current folder lies in
     open_workspace: "Callable[[], Workspace]"
-    # serves until a signal comes; prints the link when it is ready
-    serve: "Callable[[Workspace], None]"
+    # serves until a signal comes; returns the exit status
+    serve: "Callable[[Workspace], int]"
+    # runs the control plane on an inherited socket, for the process that is `petla up`
+    run_control: "Callable[[Workspace, int, int], None]"
     # makes a one-time link to the pages
     make_link: "Callable[[Workspace], str]"
 

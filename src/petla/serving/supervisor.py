@@ -5,10 +5,8 @@ another one.
 """
 
 import contextlib
-import logging
 import os
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -19,22 +17,18 @@ import msgspec
 
 from petla.core.errors import UnavailableError
 from petla.core.project import require_protection
+from petla.deployments.listening import listen
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
+from petla.serving.children import Child
 from petla.storage.certificates import open_certificate
 from petla.storage.files import lock
 
 if TYPE_CHECKING:
     from petla.storage.workspace import Workspace
 
-logger = logging.getLogger(__name__)
-
 _WATCH_S = 0.05
 _BACKLOG = 2_048
-# a worker that dies sooner than this after its start waits before the next, twice as long each time
-_HEALTHY_S = 5.0
-_FIRST_PAUSE_S = 0.1
-_LONGEST_PAUSE_S = 5.0
 # a worker needs less than 2 s to end; after this it is killed
 _PATIENCE_S = 5.0
 _POLL_S = 0.01
@@ -57,7 +51,7 @@ class Supervisor:
         self._n_workers = table.workers if settings.workers is None else settings.workers
         self._held = contextlib.ExitStack()
         self._socket: socket.socket | None = None
-        self._workers: list[_Worker] = []
+        self._workers: list[Child] = []
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -88,13 +82,16 @@ class Supervisor:
         # whoever looks whether a server runs holds the lock for a moment
         self._held.enter_context(lock(server_lock(self._state), purpose="the server", wait_s=1.0))
         try:
-            self._socket = self._held.enter_context(_listen(self._table.host, self._port))
+            self._socket = self._held.enter_context(
+                listen(self._table.host, self._port, section="serving", backlog=_BACKLOG)
+            )
             if self._grpc_port:
                 self._held.enter_context(_reserve(self._table.host, self._grpc_port))
             for path in acknowledgements_folder(self._state).glob("*"):
                 path.unlink(missing_ok=True)
             write_server(self._state, self.server)
-            self._workers = [_Worker(self._command(str(n)), self._socket.fileno()) for n in range(self._n_workers)]
+            descriptor = self._socket.fileno()
+            self._workers = [Child("worker", self._command(str(n)), descriptor) for n in range(self._n_workers)]
         except BaseException:
             self._held.close()
             raise
@@ -127,9 +124,9 @@ class Supervisor:
             self._watcher.join()
         for worker in self._workers:
             worker.terminate()
-        deadline = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + _PATIENCE_S
         for worker in self._workers:
-            worker.wait(deadline)
+            worker.wait(deadline_s)
         self._held.close()
 
     def _command(self, worker: str) -> list[str]:
@@ -146,55 +143,6 @@ class Supervisor:
         while not self._stopping.wait(_WATCH_S):
             for worker in self._workers:
                 worker.restart_if_dead()
-
-
-class _Worker:
-    """One worker process and its successors."""
-
-    def __init__(self, command: list[str], descriptor: int) -> None:
-        self._command = [*command, "--fd", str(descriptor)]
-        self._descriptor = descriptor
-        self._pause_s = _FIRST_PAUSE_S
-        self._died_at: float | None = None
-        self._start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def status(self) -> int | None:
-        return self._process.poll()
-
-    def restart_if_dead(self) -> None:
-        status = self.status
-        if status is None:
-            return
-        now = time.monotonic()
-        if self._died_at is None:
-            self._died_at = now
-            lived_s = now - self._started_at
-            self._pause_s = _FIRST_PAUSE_S if lived_s > _HEALTHY_S else min(self._pause_s * 2, _LONGEST_PAUSE_S)
-            logger.warning("worker.died", extra={"pid": self.pid, "status": status, "lived_s": round(lived_s, 1)})
-        if now - self._died_at >= (0 if self._pause_s == _FIRST_PAUSE_S else self._pause_s):
-            self._start()
-
-    def terminate(self) -> None:
-        if self._process.poll() is None:
-            self._process.terminate()
-
-    def wait(self, deadline: float) -> None:
-        try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            logger.warning("worker.killed", extra={"pid": self.pid})
-            self._process.kill()
-            self._process.wait()
-
-    def _start(self) -> None:
-        self._process = subprocess.Popen(self._command, pass_fds=(self._descriptor,), stdin=subprocess.DEVNULL)
-        self._started_at = time.monotonic()
-        self._died_at = None
 
 
 def _reserve(host: str, port: int) -> socket.socket:
@@ -221,22 +169,3 @@ def _reserve(host: str, port: int) -> socket.socket:
             field="serving.grpc_port",
         ) from error
     return reserved
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # NOTE: inherited by accepted connections; without it an answer of two writes waits 40 ms for the client's word.
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind((host, port))
-        listening.listen(_BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise UnavailableError(
-            f"cannot listen on {host}:{port}: {error.strerror}",
-            hint="stop what listens there, or set serving.port or PETLA_SERVING_PORT",
-            field="serving.port",
-        ) from error
-    return listening

@@ -49,7 +49,10 @@ def put(ws: Workspace, *tables: pl.DataFrame) -> None:
 
 def call(ws: Workspace, *words: str) -> int:
     parts = Parts(
-        open_workspace=lambda: open_workspace(ws.root, ws.settings), serve=lambda _: None, make_link=lambda _: ""
+        open_workspace=lambda: open_workspace(ws.root, ws.settings),
+        serve=lambda _: 0,
+        run_control=lambda *_: None,
+        make_link=lambda _: "",
     )
     return run_cli(["data", "check", *words], parts)
 

@@ -172,6 +172,15 @@ class LimitedProtocol(LeanProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Answer what is complete although its client sends no more; return whether the connection stays for that."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body or not self.transport.can_write_eof():
+            return False
+        self._is_over = True
+        cycle.keep_alive = False
+        return True
+
     def check(self, now_s: float) -> None:
         """End the connection if it has stood still for too long.
 
@@ -213,13 +222,14 @@ class LimitedProtocol(LeanProtocol):
         self.data_received(head + rest)
 
     def _find_phase(self) -> Phase:
-        if self._is_over or self.transport.is_closing():
+        cycle = self.cycle
+        is_owed = cycle is not None and not cycle.response_complete and not cycle.disconnected
+        if self.transport.is_closing() or (self._is_over and not is_owed):
             return Phase.ENDING
         if self.flow.write_paused:
             return Phase.WRITING
         if self.scope is None:
             return Phase.FRESH
-        cycle = self.cycle
         if cycle is None or cycle.scope is not self.scope:
             return Phase.HEAD
         if self.pipeline:

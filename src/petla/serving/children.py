@@ -1,0 +1,79 @@
+"""A process that is started again when it dies."""
+
+import logging
+import subprocess
+import time
+from collections.abc import Sequence
+
+logger = logging.getLogger(__name__)
+
+# one that dies sooner than this after its start waits before the next, twice as long each time
+_HEALTHY_S = 5.0
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+
+
+class Child:
+    """A process and its successors, which inherit one socket.
+
+    Args:
+        name: what it is, for the log.
+        command: what starts it; the descriptor is added as `--fd`.
+        descriptor: of the socket.
+        is_apart: whether Ctrl-C at the terminal does not reach it; who started it tells it when to end.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], descriptor: int, *, is_apart: bool = False) -> None:
+        self._name = name
+        self._command = [*command, "--fd", str(descriptor)]
+        self._descriptor = descriptor
+        self._group = 0 if is_apart else None
+        self._pause_s = _FIRST_PAUSE_S
+        self._died_at: float | None = None
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        """The present process's number."""
+        return self._process.pid
+
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        return self._process.poll()
+
+    def restart_if_dead(self) -> None:
+        """Start the next one, unless it is too soon."""
+        status = self.status
+        if status is None:
+            return
+        now = time.monotonic()
+        if self._died_at is None:
+            self._died_at = now
+            lived_s = now - self._started_at
+            self._pause_s = _FIRST_PAUSE_S if lived_s > _HEALTHY_S else min(self._pause_s * 2, _LONGEST_PAUSE_S)
+            named = {"what": self._name, "pid": self.pid, "status": status, "lived_s": round(lived_s, 1)}
+            logger.warning("process.died", extra=named)
+        if now - self._died_at >= (0 if self._pause_s == _FIRST_PAUSE_S else self._pause_s):
+            self._start()
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def wait(self, deadline_s: float) -> None:
+        """Wait until it has ended; after a moment of the monotonic clock it is killed."""
+        try:
+            self._process.wait(max(0.0, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            logger.warning("process.killed", extra={"what": self._name, "pid": self.pid})
+            self._process.kill()
+            self._process.wait()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            self._command, pass_fds=(self._descriptor,), stdin=subprocess.DEVNULL, process_group=self._group
+        )
+        self._started_at = time.monotonic()
+        self._died_at = None
