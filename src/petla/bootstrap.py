@@ -85,6 +85,7 @@ def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: thr
 
     from petla.api import sessions
     from petla.api.app import bind, make_app
+    from petla.decisions.reviews.webhook import Courier
     from petla.deployments.deploy import republish
     from petla.loop.controller import Controller
     from petla.web.routes import make_error_page, make_routes
@@ -95,8 +96,12 @@ def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: thr
     app = make_app(workspace, base_url=base_url, extra_routes=make_routes(workspace), error_page=error_page)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
     _stop_on_signal(server)
-    controller = threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller")
-    controller.start()
+    beside = [
+        threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller"),
+        threading.Thread(target=Courier(workspace).run, args=(stop,), name="courier"),
+    ]
+    for thread in beside:
+        thread.start()
     try:
         serving = supervisor.wait_ready()
         say(f"pages    {sessions.make_link(workspace, base_url)}")
@@ -104,7 +109,8 @@ def _run_control_plane(workspace: Workspace, supervisor: "Supervisor", stop: thr
         server.run(sockets=[listener])
     finally:
         stop.set()
-        controller.join()
+        for thread in beside:
+            thread.join()
         listener.close()
 
 
@@ -122,7 +128,8 @@ def _stop_on_signal(server: "uvicorn.Server") -> None:
 
 
 def _ship_the_rest(workspace: Workspace) -> None:
+    from petla.decisions.reviews.queue import make_collector
     from petla.decisions.shipper import ship
     from petla.monitoring.counting import make_counter
 
-    ship(workspace, [make_counter(workspace)])
+    ship(workspace, [make_counter(workspace), make_collector(workspace)])

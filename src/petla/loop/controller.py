@@ -12,6 +12,7 @@ import time
 
 from petla.core.errors import BusyError, CorruptError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
+from petla.decisions.reviews.queue import make_collector
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused
@@ -54,7 +55,7 @@ class Controller:
         self._rest_s = rest_s
         self._ws = ws
         self._references = open_references(ws)
-        self._counter = make_counter(ws, self._references)
+        self._counters = [make_counter(ws, self._references), make_collector(ws)]
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
         # what was last said of a damaged spool, which every pass meets again
@@ -104,7 +105,7 @@ class Controller:
     def _ship(self) -> None:
         """Ship what the spools hold; a damaged one is reported once and keeps no monitor and no retraining waiting."""
         try:
-            ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
+            ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE)
             self._damage = ""
         except CorruptError as error:
             if str(error) != self._damage:

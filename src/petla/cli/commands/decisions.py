@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from petla.cli.output import AsJson, print_json, print_table
@@ -38,7 +39,10 @@ def show(
     context: typer.Context,
     decision_id: Annotated[str, typer.Argument(help="The id that came with the answer.")],
 ) -> None:
-    """Show one decision with its inputs and, when it has come, the truth."""
+    """Show one decision with its inputs, the truth when it has come, and what a person decided about it."""
     from petla.decisions.log import get_decision
+    from petla.decisions.reviews.queue import find_review
 
-    print_json(get_decision(workspace_of(context), decision_id))
+    workspace = workspace_of(context)
+    found, review = get_decision(workspace, decision_id), find_review(workspace, decision_id)
+    print_json(found if review is None else msgspec.to_builtins(found) | {"review": review})
