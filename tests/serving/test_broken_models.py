@@ -34,8 +34,8 @@ from tests.serving.fragile import DEADLY, GREEDY, NOTHING, RAISING, SLOW, add_fr
 
 POLICY = """
 [models.fraud.serving]
-timeout_s = 1.5
-hang_s = 3.0
+timeout_s = 1.0
+hang_s = 1.5
 failures = 50
 rest_s = 0.1
 
@@ -102,10 +102,12 @@ def served_by(reply: Reply) -> str:
 
 @pytest.mark.parametrize("amount", [DEADLY, RAISING, NOTHING])
 def test_row_that_breaks_the_model_is_answered_by_the_version_before(port: int, amount: float) -> None:
-    broken, fine = predict(port, ROW | {"amount": amount}), predict(port)
+    broken = predict(port, ROW | {"amount": amount})
 
     assert (served_by(broken), broken.content["version"]) == ("standby", 1)
-    assert (served_by(fine), fine.content["version"], fine.content["probability"]) == ("", 2, 0.75)
+    wait_until(lambda: served_by(predict(port)) == "", "the model answers again")
+    fine = predict(port).content
+    assert (fine["version"], fine["probability"]) == (2, 0.75)
 
 
 def test_model_that_hangs_is_answered_in_time_and_replaced(port: int) -> None:
@@ -119,8 +121,8 @@ def test_killed_processes_under_load_cost_no_answer(shop: Workspace, port: int) 
     with Load(port, n_threads=6) as load:
         for _ in range(3):
             load.wait_for(30)
-            victim = find_child(shop)
-            assert victim is not None
+            wait_until(lambda: find_child(shop) is not None, "a process runs")
+            victim = find_child(shop) or 0
             os.kill(victim, signal.SIGKILL)
             wait_until(lambda: find_child(shop) not in (None, victim), "another process runs")  # noqa: B023
         load.wait_for(30)

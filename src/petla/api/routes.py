@@ -52,7 +52,7 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A person's decision in the place of a model's."""
 
     answer: Truth
-    reason: str
+    reason: str = ""
 
 
 class Reviewed(msgspec.Struct, frozen=True):

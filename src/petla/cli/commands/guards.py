@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from petla.cli.output import AsJson, count, print_json, print_table, say
+from petla.cli.output import AsJson, count, format_json, print_json, print_table, say
 from petla.cli.parts import workspace_of
 
 Reason = Annotated[str, typer.Option(help="Why; goes into the audit trail.")]
@@ -96,4 +96,6 @@ def decide(
         print_json(done)
         return
     told = "; the webhook is told" if done.deliver_at is not None else ""
-    say(f"decision {done.id} is {done.answer}, says {done.decided_by}{told}; next: petla reviews list --state waiting")
+    say(
+        f"decision {done.id} is {format_json(done.answer)}, says {done.decided_by}{told}; next: petla reviews list --state waiting"
+    )
