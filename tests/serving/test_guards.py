@@ -20,8 +20,10 @@ def column(name: str, kind: Kind, **values: Any) -> ColumnProfile:  # noqa: ANN4
     return ColumnProfile(name=name, kind=kind, rows=100, missing=0, **{"distinct": 50} | values)
 
 
+NULLABLE = tuple(msgspec.structs.replace(field, is_nullable=True) for field in make_package().signature.inputs)
 PACKAGE: Package = msgspec.structs.replace(
     make_package(),
+    signature=msgspec.structs.replace(make_package().signature, inputs=NULLABLE),
     profile=Profile(
         rows=100,
         columns=(

@@ -96,6 +96,5 @@ def decide(
         print_json(done)
         return
     told = "; the webhook is told" if done.deliver_at is not None else ""
-    say(
-        f"decision {done.id} is {format_json(done.answer)}, says {done.decided_by}{told}; next: petla reviews list --state waiting"
-    )
+    say(f"decision {done.id} is {format_json(done.answer)}, says {done.decided_by}{told}")
+    say("next: petla reviews list --state waiting")

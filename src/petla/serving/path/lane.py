@@ -148,11 +148,7 @@ class Lane:
                 self._run_turn()
         if not request.is_done:
             await self._wait(request)
-        if request.error is None:
-            return request.answer
-        if isinstance(request.error, ModelFailedError) and self._failover:
-            return await self._failover.answer(request, request.error)
-        raise request.error
+        return request.answer if request.error is None else await self._replace(request, request.error)
 
     async def drained(self) -> None:
         """Wait until nobody waits; nobody may come any more."""
@@ -160,6 +156,12 @@ class Lane:
             await (asyncio.shield(self._task) if self._task is not None else asyncio.sleep(0))
         await self._circuit.close()
         await self._failover.drained()
+
+    async def _replace(self, request: Request, error: Exception) -> Any:  # noqa: ANN401 - what the door's `write` makes
+        """Answer in another way what this version failed at, if there is one."""
+        if isinstance(error, ModelFailedError) and self._failover:
+            return await self._failover.answer(request, error)
+        raise error
 
     async def _wait(self, request: Request) -> None:
         """Wait for a batch that is under way or will be, as long as the project allows."""
