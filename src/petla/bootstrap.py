@@ -128,7 +128,7 @@ def _stop_on_signal(server: "uvicorn.Server") -> None:
 
 
 def _ship_the_rest(workspace: Workspace) -> None:
-    from petla.decisions.reviews.queue import make_collector
+    from petla.decisions.reviews.reviewing import make_collector
     from petla.decisions.shipper import ship
     from petla.monitoring.counting import make_counter
 

@@ -20,7 +20,7 @@ from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import get_decision
 from petla.decisions.record import Truth
-from petla.decisions.reviews.queue import (
+from petla.decisions.reviews.reviewing import (
     ReviewState,
     count_waiting,
     decide,

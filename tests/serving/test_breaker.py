@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from petla.serving.path.breaker import (
+from petla.serving.path.failures.breaker import (
     LONGEST_REST_S,
     Breaker,
     BreakerState,

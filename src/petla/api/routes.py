@@ -18,7 +18,7 @@ from petla.api.status import (
 )
 from petla.decisions.log import get_decision
 from petla.decisions.record import LoggedDecision, Truth
-from petla.decisions.reviews.queue import Review, ReviewState, decide, get_review, list_reviews
+from petla.decisions.reviews.reviewing import Review, ReviewState, decide, get_review, list_reviews
 from petla.incidents.incident import Incident, IncidentState
 from petla.incidents.incidents import acknowledge, get_incident, list_incidents, resolve
 from petla.loop.approvals import (

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from petla.decisions.reviews.queue import count_waiting
+from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import find_deployment
 from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import list_unresolved

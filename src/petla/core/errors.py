@@ -18,6 +18,8 @@ Families are what the faces (command line, pages, HTTP) map to statuses; no erro
     │   ├── ProcessLostError  the process that runs a model died, or did not answer in time
     │   └── ModelFailedError  a model's version gave no answer: it raised, died, was too slow, or made no number
     └── UserCodeError       the project's own code failed; carries its traceback
+
+Beside the tree, a ValueError of which the project file makes faults: ExpressionError (the mistakes of a condition).
 """
 
 from collections.abc import Sequence

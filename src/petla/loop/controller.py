@@ -12,7 +12,7 @@ import time
 
 from petla.core.errors import BusyError, CorruptError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
-from petla.decisions.reviews.queue import make_collector
+from petla.decisions.reviews.reviewing import make_collector
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused

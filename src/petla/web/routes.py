@@ -13,7 +13,7 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.decisions.reviews.queue import count_waiting, decide, get_review, read_answer
+from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
 from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace

@@ -41,7 +41,7 @@ def show(
 ) -> None:
     """Show one decision with its inputs, the truth when it has come, and what a person decided about it."""
     from petla.decisions.log import get_decision
-    from petla.decisions.reviews.queue import find_review
+    from petla.decisions.reviews.reviewing import find_review
 
     workspace = workspace_of(context)
     found, review = get_decision(workspace, decision_id), find_review(workspace, decision_id)

@@ -56,7 +56,7 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """List the reviews; with --state waiting the longest waiting first."""
-    from petla.decisions.reviews.queue import list_reviews
+    from petla.decisions.reviews.reviewing import list_reviews
 
     found = list_reviews(workspace_of(context), state, model=model, limit=limit)
     if as_json:
@@ -72,7 +72,7 @@ def list_all(
 def show(context: typer.Context, decision_id: Id) -> None:
     """Show one review with its decision."""
     from petla.decisions.log import get_decision
-    from petla.decisions.reviews.queue import get_review
+    from petla.decisions.reviews.reviewing import get_review
 
     workspace = workspace_of(context)
     print_json({"review": get_review(workspace, decision_id), "decision": get_decision(workspace, decision_id)})
@@ -86,8 +86,8 @@ def decide(
     as_json: AsJson = False,
 ) -> None:
     """Decide in the place of the model; the webhook is told."""
-    from petla.decisions.reviews.queue import decide as settle
-    from petla.decisions.reviews.queue import get_review, read_answer
+    from petla.decisions.reviews.reviewing import decide as settle
+    from petla.decisions.reviews.reviewing import get_review, read_answer
 
     workspace = workspace_of(context)
     given = read_answer(workspace, get_review(workspace, decision_id), answer)

@@ -23,13 +23,13 @@ from petla.models.package import Package
 from petla.models.runtime.running import Runtime, check_golden
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
-from petla.serving.path.blame import blame_values
-from petla.serving.path.breaker import Breaker
-from petla.serving.path.circuit import Circuit
-from petla.serving.path.failover import Answering, Failover
+from petla.serving.path.failures.blame import blame_values
+from petla.serving.path.failures.breaker import Breaker
+from petla.serving.path.failures.circuit import Circuit
+from petla.serving.path.failures.failover import Answering, Failover
+from petla.serving.path.failures.scoring import Scored, Scorer
 from petla.serving.path.guards import Guards
 from petla.serving.path.request import Request
-from petla.serving.path.scoring import Scored, Scorer
 from petla.serving.path.scribe import Scribe
 from petla.serving.recorder import Recorder
 

@@ -13,7 +13,7 @@ from petla.decisions.record import CHAMPION, DEFAULT, STANDBY
 from petla.deployments.policy import find_answer, may_stand_in
 from petla.deployments.snapshot import Route, Variant
 from petla.serving.metrics import ModelMetrics
-from petla.serving.path.failover import Answering, Default, score_of_default
+from petla.serving.path.failures.failover import Answering, Default, score_of_default
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.scribe import Scribe
 from petla.serving.recorder import Recorder

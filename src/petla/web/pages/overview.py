@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from petla.core.project import ModelTable
-from petla.decisions.reviews.queue import count_waiting
+from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved

@@ -7,7 +7,7 @@ import msgspec
 from petla.core.errors import CorruptError, NotFoundError
 from petla.data.profile.columns import ColumnProfile, Profile
 from petla.decisions.log import get_decision
-from petla.decisions.reviews.queue import Review, ReviewState, count_waiting, get_review, list_reviews
+from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, get_review, list_reviews
 from petla.models.package import load_package
 from petla.models.registry import get_version
 from petla.models.version import ModelVersion

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from petla.core.errors import ModelFailedError
-from petla.serving.path.breaker import Breaker, BreakerState, note_answer, note_failure, note_rested, note_try
+from petla.serving.path.failures.breaker import Breaker, BreakerState, note_answer, note_failure, note_rested, note_try
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from petla.models.package import Package
 from petla.models.runtime.decide import decide
 from petla.models.runtime.running import Runtime
 from petla.models.signature import Row
-from petla.serving.path.blame import blame_row
+from petla.serving.path.failures.blame import blame_row
 from petla.serving.path.request import Request
 
 logger = logging.getLogger(__name__)
