@@ -115,6 +115,7 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     from petla.api import sessions
     from petla.api.app import make_app
     from petla.api.binding import address_of
+    from petla.decisions.reviews.webhook import Courier
     from petla.deployments.deploy import republish
     from petla.loop.controller import Controller
     from petla.storage.certificates import open_certificate
@@ -128,16 +129,21 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     context = None if certificate is None else lambda *_: certificate.context
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ssl_context_factory=context)
     server, stop = uvicorn.Server(config), threading.Event()
-    controller = threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller")
+    beside = [
+        threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller"),
+        threading.Thread(target=Courier(workspace).run, args=(stop,), name="courier"),
+    ]
     threading.Thread(target=_watch_parent, args=(parent, server, certificate), daemon=True).start()
-    controller.start()
+    for thread in beside:
+        thread.start()
     try:
         sessions.announce_address(workspace, address)
         say(f"pages    {sessions.make_link(workspace, address)}")
         server.run(sockets=[listener])
     finally:
         stop.set()
-        controller.join()
+        for thread in beside:
+            thread.join()
         _ship_the_rest(workspace)
 
 
@@ -175,7 +181,8 @@ def _catch_signals() -> threading.Event:
 
 
 def _ship_the_rest(workspace: Workspace) -> None:
+    from petla.decisions.reviews.reviewing import make_collector
     from petla.decisions.shipper import ship
     from petla.monitoring.counting import make_counter
 
-    ship(workspace, [make_counter(workspace)])
+    ship(workspace, [make_counter(workspace), make_collector(workspace)])

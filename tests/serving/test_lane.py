@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from petla.core.errors import InvalidError, PetlaError, UnavailableError, UserCodeError
+from petla.core.errors import InvalidError, ModelFailedError, PetlaError, UnavailableError, UserCodeError
 from petla.core.ids import uuid7_source
 from petla.core.project import AnswerTable, Task
 from petla.decisions.record import Decision
@@ -131,18 +131,31 @@ def test_slow_model_runs_on_a_thread_while_the_next_batch_gathers(bench: Bench) 
 
 
 @pytest.mark.parametrize("is_fast", [True, False])
-def test_model_that_fails_makes_its_batch_unavailable_and_no_other(bench: Bench, is_fast: bool) -> None:
-    async def story(lane: Lane) -> tuple[list[bytes | BaseException], bytes]:
-        together = [ask(lane), ask(lane, ("broken", 1, "pl"))]
-        failed = await asyncio.gather(*together, return_exceptions=True)
-        return failed, await ask(lane)
+def test_request_that_makes_the_model_fail_fails_alone(bench: Bench, is_fast: bool) -> None:
+    async def story(lane: Lane) -> list[bytes | BaseException]:
+        together = [ask(lane), ask(lane, ("broken", 1, "pl")), ask(lane)]
+        return await asyncio.gather(*together, return_exceptions=True)
 
-    failed, answered = bench.run(StandIn(is_fast=is_fast), story)
+    first, failed, third = bench.run(StandIn(is_fast=is_fast), story)
 
-    assert all(isinstance(error, UnavailableError) for error in failed)
-    assert "the model failed: ValueError: cannot be scored" in str(failed[0])
-    assert json.loads(answered)["probability"] == 0.25
-    assert bench.recorded() == [1]
+    assert isinstance(failed, ModelFailedError)
+    assert "the model failed: ValueError: cannot be scored" in str(failed)
+    assert [json.loads(answer)["probability"] for answer in (first, third)] == [0.25, 0.25]
+    assert bench.recorded() == [2]
+
+
+def test_row_that_makes_the_model_fail_is_named(bench: Bench) -> None:
+    rows: list[Row] = [AMOUNT_ONLY] * 9
+    rows[5] = ("broken", 1, "pl")
+
+    async def story(lane: Lane) -> None:
+        await lane.answer(Request(rows, Call(0), is_many=True))
+
+    with pytest.raises(ModelFailedError, match=r"failed at row \[5\]") as caught:
+        bench.run(StandIn(is_fast=True), story)
+
+    assert caught.value.field == "[5]"
+    assert bench.recorded() == []
 
 
 def test_unforeseen_failure_is_logged_and_answered(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,9 +163,10 @@ def test_unforeseen_failure_is_logged_and_answered(bench: Bench, caplog: pytest.
         together = [ask(lane), ask(lane, ("no number", 1, "pl"))]
         return await asyncio.gather(*together, return_exceptions=True)
 
-    failed = bench.run(StandIn(is_fast=True), story)
+    answered, failed = bench.run(StandIn(is_fast=True), story)
 
-    assert all(isinstance(error, Exception) for error in failed)
+    assert json.loads(answered)["version"] == 7
+    assert isinstance(failed, ModelFailedError)
     assert [record.message for record in caplog.records] == ["batch.failed"]
 
 

@@ -358,10 +358,36 @@ def _seed_decisions(ws: Workspace, connection: Connection, model: str) -> None:
             subject=f"passenger-{i % 2}",
             explanation="[0.1,-0.3,0.2,0.05,0.0,0.01]" if i % 6 == 0 else "[]",
         )
+        if model == "delay" and i in (2, 6, 7):
+            _add_review(ws, connection, name, i, "true" if label else "false")
         if i < 9:
             truth = "true" if i % 4 == 0 else "false"
             said = {"truth": truth, "at": _at(1), "decided_at": _at(12 - i), "status": "first"}
             _add(connection, tables.feedback, ws, decision_id=name, **said)
+
+
+def _add_review(ws: Workspace, connection: Connection, name: str, i: int, label: str) -> None:
+    is_decided = i == 2
+    _add(
+        connection,
+        tables.reviews,
+        ws,
+        id=name,
+        model="delay",
+        version=2,
+        at=_at(12 - i),
+        label=label,
+        flags='["range"]' if i < 7 else '["confidence","night flights"]',
+        state="decided" if is_decided else "waiting",
+        answer="true" if is_decided else None,
+        decided_by="Olga" if is_decided else "",
+        decided_at=_at(2) if is_decided else None,
+        reason="The crew is late, says the airport." if is_decided else "",
+        deliver_at=None,
+        attempts=1 if is_decided else 0,
+        delivered_at=_at(2) if is_decided else None,
+        delivery_error="",
+    )
 
 
 def _store_package(ws: Workspace, model: str, version: int) -> str:
@@ -371,7 +397,9 @@ def _store_package(ws: Workspace, model: str, version: int) -> str:
         kind="onnx",
         signature=SIGNATURE,
         answer=AnswerTable(),
-        profile=Profile(rows=1, columns=()),
+        profile=Profile(
+            rows=60_000, columns=(_make_column("temperature", -8.0, 27.5), _make_column("hour", 5.0, 23.0))
+        ),
         score_profile=score,
         parity=Parity(rows=1, tolerance=1e-4, largest_difference=0.0),
         golden=(),
@@ -379,6 +407,20 @@ def _store_package(ws: Workspace, model: str, version: int) -> str:
         requirements={},
     )
     return store_package(ws, package, {"model.onnx": f"version {version}".encode()})
+
+
+def _make_column(name: str, low: float, high: float) -> ColumnProfile:
+    quantiles = tuple(low + i * (high - low) / 20 for i in range(21))
+    return ColumnProfile(
+        name=name,
+        kind=Kind.NUMBER,
+        rows=60_000,
+        missing=0,
+        distinct=400,
+        minimum=low,
+        maximum=high,
+        quantiles=quantiles,
+    )
 
 
 def _add(connection: Connection, table: Table, ws: Workspace, **values: Any) -> None:  # noqa: ANN401 - rows

@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM = Path("/usr/bin/chromium")
-PAGES = ("/", "/models/delay", "/models/delay/decisions", "/approvals", "/approvals/1", "/incidents/1", "/audit")
+REVIEW = "/reviews/01920000-0000-7000-8000-000000000006"
+PAGES = (
+    "/",
+    "/models/delay",
+    "/models/delay/decisions",
+    "/approvals",
+    "/approvals/1",
+    "/reviews",
+    REVIEW,
+    "/incidents/1",
+    "/audit",
+)
 CONTROL = "[control]\nport = 0\n"
 
 

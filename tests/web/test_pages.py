@@ -10,6 +10,7 @@ from petla.storage.workspace import Workspace
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
 from tests.web.seed import EMPTY, MORE_MODELS, PROJECT, QUESTION, seed_after_swap, seed_loop
 
+REVIEWED, REVIEW = "01920000-0000-7000-8000-000000000002", "01920000-0000-7000-8000-000000000006"
 PAGES = (
     "/",
     "/models/delay",
@@ -19,6 +20,9 @@ PAGES = (
     "/approvals/1",
     "/incidents",
     "/incidents/1",
+    "/reviews",
+    f"/reviews/{REVIEW}",
+    f"/reviews/{REVIEWED}",
     "/audit",
 )
 
@@ -76,6 +80,7 @@ def test_page_shows_one_heading_and_a_title(reader: Client, path: str) -> None:
         ("/models/delay/decisions", "POST /predict/delay"),
         ("/approvals", "Nothing waits for an answer"),
         ("/incidents", "petla.toml"),
+        ("/reviews", "Nothing waits for a person"),
         ("/audit", "petla run"),
     ],
 )
@@ -272,3 +277,21 @@ def test_page_links_to_nothing_that_is_not_there(reader: Client) -> None:
     assert len(links) > 12
     broken = {link: reader.get(link).status_code for link in links if reader.get(f"{BASE}{link}").status_code != 200}
     assert not broken
+
+
+def test_review_shows_inputs_beside_training_and_takes_a_word(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    asked = client.get(f"/reviews/{REVIEW}", headers=HTML).text
+    form = {"csrf_token": find_token(asked), "answer": "true"}
+
+    refused = client.post(f"/reviews/{REVIEW}/decide", data=form | {"reason": " "}, headers=HTML)
+    taken = client.post(f"/reviews/{REVIEW}/decide", data=form | {"reason": "looked out of the window"}, headers=HTML)
+
+    shown = text_of(asked)
+    assert "delay:2: a number is far outside what training saw" in shown
+    assert "temperature ▲ outside: 30.5 -8 to 27.5, median 9.75" in shown
+    assert refused.status_code == 422
+    assert "A decision needs a reason" in refused.text
+    assert "Decided: true" in text_of(taken.text)
+    assert "looked out of the window" in text_of(client.get("/audit", headers=HTML).text)
+    assert "1 decision of delay to be decided by a person" in text_of(client.get("/", headers=HTML).text)

@@ -17,7 +17,8 @@ from petla.api.status import (
     describe_version,
 )
 from petla.decisions.log import get_decision, list_decisions
-from petla.decisions.record import LoggedDecision
+from petla.decisions.record import LoggedDecision, Truth
+from petla.decisions.reviews.reviewing import Review, ReviewState, decide, get_review, list_reviews
 from petla.decisions.wanted import decode_wanted
 from petla.incidents.incident import Incident, IncidentState
 from petla.incidents.incidents import acknowledge, get_incident, list_incidents, resolve
@@ -48,6 +49,20 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's decision in the place of a model's."""
+
+    answer: Truth
+    reason: str = ""
+
+
+class Reviewed(msgspec.Struct, frozen=True):
+    """A review with the decision that it is about."""
+
+    review: Review
+    decision: LoggedDecision
+
+
 class Resolution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What came of an incident."""
 
@@ -65,6 +80,9 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         read_approval,
         grant_approval,
         refuse_approval,
+        read_reviews,
+        read_review,
+        decide_review,
         read_incidents,
         read_incident,
         acknowledge_incident,
@@ -131,6 +149,29 @@ def grant_approval(ws: Here, approval: FromPath[int], request: Visitor, data: JS
 def refuse_approval(ws: Here, approval: FromPath[int], request: Visitor, data: JSONBody[Answer]) -> Approval:
     """Say no, with a reason: the champion stays."""
     return refuse(ws, approval, actor=request.user, reason=data.reason)
+
+
+@get("/reviews", sync_to_thread=True)
+def read_reviews(
+    ws: Here,
+    in_state: FromQuery[ReviewState | None] = None,
+    model: FromQuery[str | None] = None,
+    limit: Limit = 50,
+) -> tuple[Review, ...]:
+    """Return decisions that a guard put before a person; those that wait with `in_state=waiting`, oldest first."""
+    return list_reviews(ws, in_state, model=model, limit=limit)
+
+
+@get("/reviews/{decision:str}", sync_to_thread=True)
+def read_review(ws: Here, decision: FromPath[str]) -> Reviewed:
+    """Return one review with its decision."""
+    return Reviewed(get_review(ws, decision), get_decision(ws, decision))
+
+
+@post("/reviews/{decision:str}", status_code=200, sync_to_thread=True)
+def decide_review(ws: Here, decision: FromPath[str], request: Visitor, data: JSONBody[Word]) -> Review:
+    """Decide in the place of the model, with a reason; the webhook is told."""
+    return decide(ws, decision, data.answer, actor=request.user, reason=data.reason)
 
 
 @get("/incidents", sync_to_thread=True)

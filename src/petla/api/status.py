@@ -2,6 +2,7 @@
 
 import msgspec
 
+from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import find_deployment
 from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import list_unresolved
@@ -24,6 +25,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     # numbers of what is not resolved or not answered yet
     open_incidents: tuple[int, ...]
     waiting_approvals: tuple[int, ...]
+    # decisions that wait for a person
+    waiting_reviews: int
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -67,6 +70,7 @@ def describe_model(ws: Workspace, model: str) -> ModelStatus:
         traffic=count_traffic(ws, model),
         open_incidents=tuple(incident.id for incident in list_unresolved(ws, model=model)),
         waiting_approvals=tuple(approval.id for approval in waiting),
+        waiting_reviews=count_waiting(ws, model),
     )
 
 

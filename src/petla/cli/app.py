@@ -22,6 +22,7 @@ HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.models", ("models",)),
     ("petla.cli.commands.deploy", ("deploy", "rollback", "deployments")),
     ("petla.cli.commands.serving.keys", ("keys",)),
+    ("petla.cli.commands.guards", ("guards", "reviews")),
     ("petla.cli.commands.restore", ("restore",)),
     ("petla.cli.commands.serving.up", ("up", "control", "link")),
     ("petla.cli.commands.monitor", ("monitor",)),

@@ -14,8 +14,12 @@ Families are what the faces (command line, pages, HTTP) map to statuses; no erro
     ├── UnavailableError    the outside world failed: disk, database, network, another process
     │   ├── CorruptError    stored bytes are not what their name or signature says
     │   ├── DeadlineError   it was not done in the time that its client gave
-    │   └── LimitedError    too much was asked at once; says when to ask again
+    │   ├── LimitedError    too much was asked at once; says when to ask again
+    │   ├── ProcessLostError  the process that runs a model died, or did not answer in time
+    │   └── ModelFailedError  a model's version gave no answer: it raised, died, was too slow, or made no number
     └── UserCodeError       the project's own code failed; carries its traceback
+
+Beside the tree, a ValueError of which the project file makes faults: ExpressionError (the mistakes of a condition).
 """
 
 from collections.abc import Sequence
@@ -145,6 +149,18 @@ class LimitedError(UnavailableError):
     def __init__(self, message: str, *, hint: str = "", field: str = "", retry_after_s: float = 1.0) -> None:
         super().__init__(message, hint=hint, field=field)
         self.retry_after_s = retry_after_s
+
+
+class ProcessLostError(UnavailableError):
+    """The process that runs a Python model died in the middle of a batch, or did not answer in time."""
+
+    code = "process_lost"
+
+
+class ModelFailedError(UnavailableError):
+    """A model's version gave no answer, so something else has to."""
+
+    code = "model_failed"
 
 
 class UserCodeError(PetlaError):

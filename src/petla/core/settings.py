@@ -29,6 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: WorkerCount | None = None
     # seconds a writer waits for a lock or a busy database
     wait_s: Annotated[float, Meta(ge=0, le=86_400)] = 30.0
+    # signs what webhooks are told; empty: they are told nothing
+    webhook_secret: str = ""
 
 
 def decode_settings(environment: Mapping[str, str]) -> Settings:

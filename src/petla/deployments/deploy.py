@@ -17,6 +17,7 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import ConflictError, NotFoundError, UnavailableError
 from petla.deployments import records
+from petla.deployments.policy import policy_of, require_fit
 from petla.deployments.records import DeploymentRow
 from petla.deployments.server import Server, find_server, list_acknowledgements
 from petla.deployments.snapshot import Route, Snapshot, Variant, read_snapshot, snapshot_path
@@ -113,6 +114,24 @@ def rollback(ws: Workspace, model: str, *, actor: str, reason: str, wait_s: floa
             action="model.rolled_back",
             actor=actor,
             reason=reason,
+        )
+        return _carry_out(ws, now, move, wait_s)
+
+
+def publish_policy(ws: Workspace, model: str, *, actor: str, reason: str = "", wait_s: float = 30.0) -> Deployment:
+    """Let the project file's limits, fallback and guards count for what serves, without another version.
+
+    Raises:
+        NotFoundError: nothing serves for this model.
+        InvalidError: the policy does not fit the live version; nothing was changed.
+        UnavailableError: a worker cannot serve it; what served before serves again.
+    """
+    with _lock(ws, f"publishing the policy of {model}"):
+        now = _find_row(ws, model)
+        if now is None:
+            raise NotFoundError(f"nothing serves for model {model}", hint="'petla deploy' publishes the policy as well")
+        move = _Move(
+            model=model, live=now.live, standby=now.standby, action="policy.published", actor=actor, reason=reason
         )
         return _carry_out(ws, now, move, wait_s)
 
@@ -284,15 +303,20 @@ def _make_route(ws: Workspace, move: _Move) -> Route:
     live, *standby = [Variant(version.version, version.package) for version in versions]
     # Verified here as well: what cannot be loaded is refused before anything is changed.
     package = load_package(ws.objects, ws.keys, live.package)
-    return Route(live=live, standby=standby[0] if standby else None, answer=package.answer)
+    policy = policy_of(ws, move.model)
+    if move.action != "model.rolled_back":
+        # NOTE: the version that comes back may be older than a rule that names a new input; it serves without it.
+        require_fit(policy, move.model, package.signature)
+    return Route(live=live, standby=standby[0] if standby else None, answer=package.answer, policy=policy)
 
 
 def _commit(ws: Workspace, now: DeploymentRow | None, move: _Move, route: Route) -> tuple[DeploymentRow, Snapshot]:
     subject = f"{move.model}:{move.live}"
     with ws.ledger.change(actor=move.actor, action=move.action, subject=subject, reason=move.reason) as change:
-        if now is not None:
-            registry.move(change, ws.name, move.model, now.live, State.RETIRED)
-        registry.move(change, ws.name, move.model, move.live, State.PRODUCTION)
+        if now is None or now.live != move.live:
+            if now is not None:
+                registry.move(change, ws.name, move.model, now.live, State.RETIRED)
+            registry.move(change, ws.name, move.model, move.live, State.PRODUCTION)
         row = DeploymentRow(
             model=move.model,
             live=move.live,
@@ -313,11 +337,13 @@ def _take_back(ws: Workspace, now: DeploymentRow | None, move: _Move, failure: s
     subject = f"{move.model}:{move.live}"
     action = "deployment.taken_back"
     with ws.ledger.change(actor=move.actor, action=action, subject=subject, reason=failure) as change:
-        registry.move(change, ws.name, move.model, move.live, State.RETIRED)
+        if now is None or now.live != move.live:
+            registry.move(change, ws.name, move.model, move.live, State.RETIRED)
         if now is None:
             records.remove_deployment(change.connection, ws.name, move.model)
         else:
-            registry.move(change, ws.name, move.model, now.live, State.PRODUCTION)
+            if now.live != move.live:
+                registry.move(change, ws.name, move.model, now.live, State.PRODUCTION)
             records.put_deployment(change.connection, ws.name, now)
         snapshot = _add_snapshot(ws, change, move.model, _route_before(ws, change, move.model))
         change.record(before=move.live, snapshot=snapshot.number)

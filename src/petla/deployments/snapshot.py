@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from petla.core.project import AnswerTable
+from petla.core.project import AnswerTable, Policy
 
 SERVING_FOLDER = "serving"
 SNAPSHOT_FILE = "snapshot.json"
@@ -57,6 +57,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     answer: AnswerTable
     split: Split | None = None
     shadow: Shadow | None = None
+    # limits, fallback and guards of the project file, as they were when this was published
+    policy: Policy = msgspec.field(default_factory=Policy)
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

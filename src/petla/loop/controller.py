@@ -13,6 +13,7 @@ import time
 from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.retention import Retention
+from petla.decisions.reviews.reviewing import make_collector
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.deploy import republish, take_back_refused
@@ -57,7 +58,7 @@ class Controller:
         self._rest_s = rest_s
         self._ws = ws
         self._references = open_references(ws)
-        self._counter = make_counter(ws, self._references)
+        self._counters = [make_counter(ws, self._references), make_collector(ws)]
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
         self._retention = Retention(ws, [find_oldest_unjudged])
@@ -73,7 +74,7 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        ship(self._ws, [self._counter], limit_rows=_SHIPPED_AT_ONCE)
+        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE)
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
         for model in self._ws.project.models:

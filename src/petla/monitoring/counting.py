@@ -21,7 +21,7 @@ from petla.core.clock import to_text
 from petla.core.project import MonitorTable
 from petla.data.profile.binning import count_numbers
 from petla.data.profile.columns import ColumnProfile
-from petla.decisions.record import Decision
+from petla.decisions.record import DEFAULT, Decision
 from petla.decisions.shipper import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window
 from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references
@@ -42,8 +42,10 @@ def make_counter(ws: Workspace, references: ReferenceSource | None = None) -> Co
         def key(decision: Decision) -> tuple[str, int]:
             return decision.model, decision.version
 
+        # a default answer is no version's word, and has no score
+        made = [decision for decision in batch if decision.served_by != DEFAULT]
         # sorting is stable, so decisions of one version stay in their order
-        for (model, version), group in groupby(sorted(batch, key=key), key=key):
+        for (model, version), group in groupby(sorted(made, key=key), key=key):
             reference = find_readable(find_reference, model, version)
             if reference is not None:
                 table = ws.project.models.get(model)

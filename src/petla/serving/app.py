@@ -20,7 +20,7 @@ from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_er
 from petla.serving.doors.feedback import take_feedback
 from petla.serving.doors.keys import scope_for
 from petla.serving.doors.predict import answer_predict
-from petla.serving.doors.responses import Problem, encode_problem, headers_for
+from petla.serving.doors.responses import Problem, encode_problem, headers_for, mark_served
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
 from petla.serving.doors.standards.rest import answer_inference, write_inference_error
 from petla.serving.metrics import ModelMetrics
@@ -117,8 +117,10 @@ class App:
             rows, is_many = service.schema.decode(body)
         else:
             rows, is_many = await asyncio.to_thread(service.schema.decode, body)
-        answer = await service.answer(Request(rows, call, is_many=is_many))
-        return 200, answer, headers_for(len(answer))
+        request = Request(rows, call, is_many=is_many)
+        answer = await service.answer(request)
+        headers = headers_for(len(answer))
+        return 200, answer, mark_served(headers, request.served_by) if request.served_by else headers
 
     async def _answer_other(self, scope: Scope, given: Given, receive: Receive) -> tuple[Answer, ModelMetrics]:
         """Answer what has no way of its own; return where it is counted as well."""

@@ -22,7 +22,6 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
-from petla.decisions.record import CHAMPION
 from petla.deployments.server import write_acknowledgement
 from petla.deployments.snapshot import (
     Acknowledgement,
@@ -38,6 +37,7 @@ from petla.models.runtime.running import check_golden, open_runtime
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
+from petla.serving.path.protection import LaneMaker
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
@@ -152,7 +152,7 @@ class Follower:
         for model, route in snapshot.routes.items():
             for variant in variants_of(route):
                 try:
-                    versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant)
+                    versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant, route)
                 except Exception as error:
                     # Whatever it is: what serves goes on, and the worker does not die of a version that it cannot load.
                     named = {"model": model, "version": variant.version, "reason": str(error)}
@@ -161,11 +161,11 @@ class Follower:
                         failures[model] = f"model {model}:{variant.version}: {error}"
         return _Loading(versions, failures)
 
-    def _open(self, model: str, variant: Variant) -> Loaded:
+    def _open(self, model: str, variant: Variant, route: Route) -> Loaded:
         package = load_package(self._objects, self._keys, variant.package)
         if package.model != model:
             raise CorruptError(f"package {variant.package} is of model {package.model}, not of {model}")
-        runtime = open_runtime(package, self._objects)
+        runtime = open_runtime(package, self._objects, limits=route.policy.serving)
         try:
             check_golden(package, runtime)
             for golden in package.golden[:1]:
@@ -198,17 +198,13 @@ class Follower:
         return swap_ms
 
     def _make_service(self, model: str, route: Route) -> Service:
-        champion = self._make_lane(model, route, route.live, CHAMPION)
+        counts, wait_s = self._metrics.of(model), self._longest_wait_s
+        maker = LaneMaker(route, self._versions, self._recorder, counts, self._make_id, wait_s)
+        champion = maker.make_champion()
         if route.split is None:
             return Service(champion)
-        arms = [(self._make_lane(model, route, arm.variant, arm.name), arm.share) for arm in route.split.arms]
+        arms = [(maker.make_arm(arm.variant, arm.name), arm.share) for arm in route.split.arms]
         return Service(champion, salt=route.split.salt, arms=arms)
-
-    def _make_lane(self, model: str, route: Route, variant: Variant, arm: str) -> Lane:
-        loaded = self._versions[variant.package]._replace(version=variant.version)
-        lane = Lane(loaded, route.answer, self._recorder, self._metrics.of(model), self._make_id, arm=arm)
-        lane.longest_wait_s = self._longest_wait_s
-        return lane
 
     async def _retire(self, gone: list[Loaded], lanes: list[Lane]) -> None:
         """Close versions once the last request that they were asked is answered."""

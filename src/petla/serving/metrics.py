@@ -21,6 +21,8 @@ _FAMILIES = {
     "petla_requests_answered_total": ("counter", "Requests, by model and HTTP status."),
     "petla_rows_answered_total": ("counter", "Rows that were decided, recorded and answered."),
     "petla_request_latency_seconds": ("histogram", "Seconds from the arrival of a request to its answer."),
+    "petla_rows_replaced_total": ("counter", "Rows that something else answered than the version that was asked."),
+    "petla_rows_flagged_total": ("counter", "Rows that a guard found unusual."),
     "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded."),
     "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
     "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),
@@ -32,13 +34,16 @@ _FAMILIES = {
 class ModelMetrics:
     """Counts of one model in one worker; they outlive its versions."""
 
-    __slots__ = ("latencies", "latency_sum_ns", "rows", "statuses")
+    __slots__ = ("flagged", "latencies", "latency_sum_ns", "replaced", "rows", "statuses")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.rows = 0
         self.latencies = [0] * (len(_BOUNDS_NS) + 1)
         self.latency_sum_ns = 0
+        # what answered in the place of the version that was asked -> rows; name of a guard -> rows
+        self.replaced: dict[str, int] = {}
+        self.flagged: dict[str, int] = {}
 
     def count(self, status: int) -> None:
         """Count one request."""
@@ -105,6 +110,12 @@ class Metrics:
             requests,
             rows,
             latencies,
+            [
+                line
+                for name, counts in models
+                for line in _tally("replaced", "served_by", name, worker, counts.replaced)
+            ],
+            [line for name, counts in models for line in _tally("flagged", "flag", name, worker, counts.flagged)],
             [f"petla_spool_writes_failed_total{{{worker}}} {self.spool_failures}"],
             [f"petla_decisions_lost_total{{{worker}}} {self.decisions_lost}"],
             [f"petla_shadow_answers_lost_total{{{worker}}} {self.shadows_lost}"],
@@ -117,6 +128,12 @@ class Metrics:
 def _read_samples(path: Path) -> dict[str, list[str]]:
     samples: dict[str, list[str]] = msgspec.json.decode(path.read_bytes(), type=dict[str, list[str]])
     return samples
+
+
+def _tally(what: str, label: str, model: str, worker: str, counts: dict[str, int]) -> Iterable[str]:
+    for name, n in list(counts.items()):
+        shown = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        yield f'petla_rows_{what}_total{{model="{model}",{label}="{shown}",{worker}}} {n}'
 
 
 def _histogram(model: str, worker: str, counts: ModelMetrics) -> Iterable[str]:

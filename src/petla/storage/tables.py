@@ -265,6 +265,37 @@ feedback = Table(
     Index("feedback_by_day", "project", "decided_at"),
 )
 
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("seq", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    # of the decision
+    Column("id", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("at", Text, nullable=False),
+    # JSON: the provisional answer
+    Column("label", Text, nullable=False),
+    # JSON list of the guards that sent it here
+    Column("flags", Text, nullable=False),
+    # waiting, decided
+    Column("state", Text, nullable=False),
+    # JSON: the person's answer; None: not yet
+    Column("answer", Text),
+    Column("decided_by", Text, nullable=False),
+    Column("decided_at", Text),
+    Column("reason", Text, nullable=False),
+    # when the webhook is called next; None: there is nothing to deliver
+    Column("deliver_at", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("delivered_at", Text),
+    Column("delivery_error", Text, nullable=False),
+    UniqueConstraint("project", "id"),
+    Index("reviews_by_state", "project", "state", "seq"),
+    Index("reviews_by_delivery", "project", "deliver_at"),
+)
+
 spool_positions = Table(
     "spool_positions",
     metadata,

@@ -20,6 +20,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     waiting: int = 0
     unresolved: int = 0
+    reviews: int = 0
     # only what refreshes is wanted, without head and scripts
     is_fragment: bool = False
 

@@ -13,6 +13,7 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
+from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
 from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
@@ -22,6 +23,7 @@ from petla.web.pages.approval import make_approval, make_approvals
 from petla.web.pages.incident import make_incident, make_incidents
 from petla.web.pages.model import make_model
 from petla.web.pages.overview import make_overview
+from petla.web.pages.review import make_review, make_reviews
 from petla.web.pages.trail import make_audit, make_decisions
 from petla.web.rendering import find_asset, render
 
@@ -42,6 +44,14 @@ _YEAR_S = 365 * 24 * 3600
 class ReasonForm(msgspec.Struct, frozen=True):
     """A person's word; the token was checked before it came here."""
 
+    reason: str = ""
+    csrf_token: str = ""
+
+
+class WordForm(msgspec.Struct, frozen=True):
+    """A person's decision in the place of a model's."""
+
+    answer: str = ""
     reason: str = ""
     csrf_token: str = ""
 
@@ -81,6 +91,9 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_incident,
         acknowledge_incident,
         resolve_incident,
+        show_reviews,
+        show_review,
+        decide_review,
         show_audit,
         choose_theme,
         send_asset,
@@ -195,6 +208,30 @@ def resolve_incident(ws: Here, request: Visitor, incident: FromPath[int], data: 
     return _go(f"/incidents/{incident}")
 
 
+@get("/reviews", sync_to_thread=True)
+def show_reviews(ws: Here, request: Visitor) -> Page:
+    """Show the decisions that wait for a person."""
+    return _answer(ws, request, "reviews.html", make_reviews(ws))
+
+
+@get("/reviews/{decision:str}", sync_to_thread=True)
+def show_review(ws: Here, request: Visitor, decision: FromPath[str]) -> Page:
+    """Show one of them with its inputs."""
+    return _answer(ws, request, "review.html", make_review(ws, decision))
+
+
+@post("/reviews/{decision:str}/decide", sync_to_thread=True)
+def decide_review(ws: Here, request: Visitor, decision: FromPath[str], data: URLEncodedBody[WordForm]) -> Page:
+    """Take a person's word, which needs a reason."""
+    try:
+        given = read_answer(ws, get_review(ws, decision), data.answer)
+        decide(ws, decision, given, actor=request.user, reason=data.reason)
+    except InvalidError as error:
+        page = make_review(ws, decision, fault=explain(error), typed=data.reason, chosen=data.answer)
+        return _answer(ws, request, "review.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return _go(f"/reviews/{decision}")
+
+
 @get("/audit", sync_to_thread=True)
 def show_audit(ws: Here, request: Visitor) -> Page:
     """Show the newest entries of the audit trail."""
@@ -245,9 +282,10 @@ def _make_layout(ws: Workspace, request: Visitor) -> contexts.Layout:
         csrf_token=request.auth,
         theme=theme if theme in THEMES else "",
         # the page that a form was sent from is the one without its last part
-        path=request.url.path.removesuffix("/refuse").removesuffix("/resolve"),
+        path=request.url.path.removesuffix("/refuse").removesuffix("/resolve").removesuffix("/decide"),
         waiting=len(list_approvals(ws, ApprovalState.WAITING)),
         unresolved=len(list_unresolved(ws)),
+        reviews=count_waiting(ws),
         is_fragment=FRAGMENT_HEADER in request.headers,
     )
 

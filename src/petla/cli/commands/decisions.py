@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from petla.cli.output import AsJson, count, print_json, print_table, say, show_bytes
@@ -59,10 +60,13 @@ def show(
     context: typer.Context,
     decision_id: Annotated[str, typer.Argument(help="The id that came with the answer.")],
 ) -> None:
-    """Show one decision with its inputs, all feedback about it, and what shadows would have answered."""
+    """Show one decision with its inputs, all feedback, what shadows would have answered, and what a person decided."""
     from petla.decisions.log import get_decision
+    from petla.decisions.reviews.reviewing import find_review
 
-    print_json(get_decision(workspace_of(context), decision_id))
+    workspace = workspace_of(context)
+    found, review = get_decision(workspace, decision_id), find_review(workspace, decision_id)
+    print_json(found if review is None else msgspec.to_builtins(found) | {"review": review})
 
 
 def export(

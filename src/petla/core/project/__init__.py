@@ -10,6 +10,7 @@ from petla.core.project.checking import (
     WaiverTable,
 )
 from petla.core.project.exposure import is_loopback, require_protection
+from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy, Stated
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
     LOWER_IS_BETTER,
@@ -43,12 +44,16 @@ __all__ = [
     "ControlTable",
     "DatasetTable",
     "ExpectationTable",
+    "FallbackTable",
     "GateTable",
+    "GuardTable",
     "Holding",
+    "LimitTable",
     "Look",
     "Metric",
     "ModelTable",
     "MonitorTable",
+    "Policy",
     "Port",
     "Project",
     "RemoteTable",
@@ -56,6 +61,7 @@ __all__ = [
     "ServingTable",
     "Severity",
     "SeverityTable",
+    "Stated",
     "Task",
     "WaiverTable",
     "WorkerCount",

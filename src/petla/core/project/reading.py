@@ -12,6 +12,7 @@ from petla.core.decoding import decode_table
 from petla.core.errors import Fault, InvalidError
 from petla.core.names import suggest
 from petla.core.project.checking import RULES
+from petla.core.project.guard_checks import check_guards
 from petla.core.project.tables import METRICS_OF_TASK, PROJECT_FILE, DatasetTable, Metric, ModelTable, Project
 
 # Metrics that are shares; every other metric but r2 starts at 0 and has no upper end.
@@ -20,8 +21,8 @@ _SHARES: frozenset[Metric] = frozenset({"accuracy", "auc", "f1", "precision", "r
 Look = Callable[[str], str | None]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-# The fields that every answer carries.
-_TAKEN = ("id", "version")
+# The fields that every answer carries, or may.
+_TAKEN = ("id", "version", "served_by", "flags")
 
 
 def decode_project(text: str, look: Look | None = None) -> Project:
@@ -95,7 +96,7 @@ def _check_names(raw: dict[str, object]) -> list[Fault]:
 
 
 def _check_references(project: Project) -> list[Fault]:
-    checks = (_check_metrics, _check_answer, _check_retrain)
+    checks = (_check_metrics, _check_answer, _check_retrain, check_guards)
     return [
         msgspec.structs.replace(fault, field=f"models.{name}.{fault.field}")
         for name, model in project.models.items()
@@ -159,7 +160,7 @@ def _check_metrics(model: ModelTable, _: Mapping[str, DatasetTable]) -> list[Fau
 def _check_answer(model: ModelTable, _: Mapping[str, DatasetTable]) -> list[Fault]:
     label, probability = model.answer.label or model.target, model.answer.probability
     faults = [
-        Fault(f"answer.{key}", f"is {word!r}, a field that every answer has already", "choose another word")
+        Fault(f"answer.{key}", f"is {word!r}, a field that every answer has or may have", "choose another word")
         for key, word in (("label", label), ("probability", probability))
         if word in _TAKEN
     ]

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, field
 
 from petla.core.project.checking import CheckTable, Positive, Share, Text
+from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
 
 PROJECT_FILE = "petla.toml"
 STATE_FOLDER = ".petla"
@@ -129,6 +130,14 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     monitor: MonitorTable = field(default_factory=MonitorTable)
     retrain: RetrainTable = field(default_factory=RetrainTable)
     deploy: DeployTable = field(default_factory=DeployTable)
+    serving: LimitTable = field(default_factory=LimitTable)
+    fallback: FallbackTable = field(default_factory=FallbackTable)
+    guards: GuardTable = field(default_factory=GuardTable)
+
+    @property
+    def policy(self) -> Policy:
+        """What happens when something is wrong."""
+        return Policy(serving=self.serving, fallback=self.fallback, guards=self.guards)
 
     @property
     def gate_metric(self) -> Metric:

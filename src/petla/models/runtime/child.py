@@ -8,6 +8,7 @@ it sends it.
 import contextlib
 import os
 import pickle
+import resource
 import sys
 import warnings
 from pathlib import Path
@@ -30,12 +31,17 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with contextlib.suppress(EOFError, BrokenPipeError):
         original = _load(source, answers)
-        while original is not None:
-            write_frame(answers, _answer(original, read_frame(source, list[Row])))
+        is_over = original is None
+        while original is not None and not is_over:
+            reply = _answer(original, read_frame(source, list[Row]))
+            write_frame(answers, reply)
+            is_over = isinstance(reply, Failure) and reply.is_last
 
 
 def _load(source: BinaryIO, answers: BinaryIO) -> Original | None:
     start = read_frame(source, Start)
+    if start.memory_bytes:
+        resource.setrlimit(resource.RLIMIT_DATA, (start.memory_bytes, start.memory_bytes))
     try:
         with guarded("loading the model", Path.cwd(), field="model"):
             original: Original = pickle.loads(start.content)  # noqa: S301 - its signature was verified by the parent
@@ -52,7 +58,8 @@ def _answer(original: Original, rows: list[Row]) -> Reply:
             table = make_table(original, rows)
         scores = np.ascontiguousarray(score_original(original, table))
     except UserCodeError as error:
-        return Failure(error.message, error.traceback)
+        # What leaked stays leaked: only another process has room again.
+        return Failure(error.message, error.traceback, is_last=isinstance(error.__cause__, MemoryError))
     return Scores(scores.shape, scores.tobytes())
 
 

@@ -15,6 +15,8 @@ class Start(msgspec.Struct, frozen=True):
     """First frame to the child: the pickled model."""
 
     content: bytes
+    # data that the process may hold, bytes; 0: as much as there is
+    memory_bytes: int = 0
 
 
 class Scores(msgspec.Struct, frozen=True, tag=True):
@@ -29,6 +31,8 @@ class Failure(msgspec.Struct, frozen=True, tag=True):
 
     message: str
     traceback: str
+    # the process ends after it, because its memory is used up
+    is_last: bool = False
 
 
 Reply = Scores | Failure

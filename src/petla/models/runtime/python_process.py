@@ -1,17 +1,23 @@
-"""A package in Python, scored in a process of its own: what it does to itself it does not do to us."""
+"""A package in Python, scored in a process of its own: what it does to itself it does not do to us.
+
+The process may crash, hang or use up its memory. Whoever asked hears that it was lost, and the next question goes to
+another one. A process that dies again and again before it has answered anything is started again ever more slowly;
+until then every question is refused at once, so that nobody waits for what will not come.
+"""
 
 import contextlib
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from petla.core.errors import UnavailableError, UserCodeError
+from petla.core.errors import ProcessLostError, UnavailableError, UserCodeError
 from petla.core.settings import PREFIX
 from petla.models.runtime.frames import Failure, Reply, Scores, Start, read_frame, wait_for_frame, write_frame
 from petla.models.runtime.layout import bound_row
@@ -21,6 +27,10 @@ from petla.models.signature import Row
 _START_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 2.0
 _HINT = "correct the pipeline so that its model takes every row that its signature allows, then 'petla run'"
+# deaths in a row that are no reason to wait: a batch that kills its process, and two of its rows once more, alone
+_FREE_DEATHS = 3
+_FIRST_REST_S = 0.5
+_LONGEST_REST_S = 30.0
 
 
 class PythonRuntime:
@@ -29,6 +39,7 @@ class PythonRuntime:
     Args:
         content: the pickled model, from a package whose signature was verified.
         timeout_s: a batch that takes longer is given up, and the child is ended.
+        memory_bytes: data that the child may hold; 0: as much as there is.
 
     Raises:
         UnavailableError: the child could not be started.
@@ -37,29 +48,51 @@ class PythonRuntime:
 
     is_fast = False
 
-    def __init__(self, content: bytes, *, timeout_s: float = 30.0) -> None:
-        self._start_frame = Start(content)
+    def __init__(self, content: bytes, *, timeout_s: float = 30.0, memory_bytes: int = 0) -> None:
+        self._start_frame = Start(content, memory_bytes)
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._is_closed = False
+        # since something was last answered
+        self._deaths = 0
+        self._resting_until_s = 0.0
         with self._lock:
             self._ensure_child()
+
+    @property
+    def pid(self) -> int | None:
+        """The present child; None: it was lost, and the next question starts another."""
+        child = self._child
+        return child.pid if child is not None else None
 
     def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
         """Score rows; see `Runtime.score`."""
         with self._lock:
             reply = self._ask(self._ensure_child(), [bound_row(row) for row in rows], self._timeout_s)
+            self._deaths = 0
         return np.frombuffer(reply.content, dtype=np.float64).reshape(reply.shape)
 
     def close(self) -> None:
-        """End the child."""
+        """End the child for good."""
         with self._lock:
+            self._is_closed = True
             self._end_child()
 
     def _ensure_child(self) -> "subprocess.Popen[bytes]":
         if self._child is not None and self._child.poll() is None:
             return self._child
-        self._end_child()
+        if self._is_closed:
+            raise UnavailableError("the version is served no longer", hint="ask the one that is")
+        if self._child is not None:
+            self._lose_child()
+        rest_s = self._resting_until_s - time.monotonic()
+        if rest_s > 0:
+            raise UnavailableError(
+                f"the process of the Python model died {self._deaths} times in a row and is left alone for "
+                f"{rest_s:.1f} s",
+                hint="look at the server's log for what it printed",
+            )
         self._child = _spawn()
         self._ask(self._child, self._start_frame, _START_TIMEOUT_S)
         return self._child
@@ -71,8 +104,8 @@ class PythonRuntime:
             wait_for_frame(answers, timeout_s)
             reply: Reply = read_frame(answers, Reply)  # type: ignore[arg-type] # a union is no class
         except (EOFError, OSError) as error:  # TimeoutError and BrokenPipeError are OSErrors
-            self._end_child()
-            raise UnavailableError(
+            self._lose_child()
+            raise ProcessLostError(
                 f"the process of the Python model was lost: {error}",
                 hint="send the rows again; a new process takes them",
             ) from error
@@ -81,8 +114,18 @@ class PythonRuntime:
             self._end_child()
             raise
         if isinstance(reply, Failure):
+            if reply.is_last:
+                self._lose_child()
             raise UserCodeError(reply.message, traceback=reply.traceback, hint=_HINT, field="model")
         return reply
+
+    def _lose_child(self) -> None:
+        """End a child that failed by itself, and decide when there may be another."""
+        self._end_child()
+        self._deaths += 1
+        if self._deaths > _FREE_DEATHS:
+            rest_s = min(_LONGEST_REST_S, _FIRST_REST_S * 2 ** (self._deaths - _FREE_DEATHS - 1))
+            self._resting_until_s = time.monotonic() + rest_s
 
     def _end_child(self) -> None:
         child, self._child = self._child, None

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import CorruptError
+from petla.core.project import LimitTable
 from petla.models.package import ONNX_FILE, PYTHON_FILE, Package, read_file
 from petla.models.signature import Row
 from petla.storage.objects import ObjectStore
@@ -30,8 +31,9 @@ class Runtime(Protocol):
         regression (n_rows,).
 
         Raises:
-            UnavailableError: the process that runs the model died or did not answer in time; the next call starts
+            ProcessLostError: the process that runs the model died or did not answer in time; the next call starts
                 another.
+            UnavailableError: no process can be started at the moment.
             UserCodeError: the model itself raised.
         """
         ...
@@ -41,13 +43,16 @@ class Runtime(Protocol):
         ...
 
 
-def open_runtime(package: Package, objects: ObjectStore, *, threads: int = 1) -> Runtime:
+def open_runtime(
+    package: Package, objects: ObjectStore, *, threads: int = 1, limits: LimitTable | None = None
+) -> Runtime:
     """Open what runs a verified package.
 
     Args:
         package: from `load_package`, so its signature is known to be good.
         objects: where its files lie.
         threads: for one call; 1 is fastest for few rows.
+        limits: of a Python package's process; None: the usual ones.
 
     Raises:
         NotFoundError: a file of the package is not in the store.
@@ -60,7 +65,9 @@ def open_runtime(package: Package, objects: ObjectStore, *, threads: int = 1) ->
         return OnnxRuntime(read_file(objects, package, ONNX_FILE), package.signature, threads=threads)
     from petla.models.runtime.python_process import PythonRuntime
 
-    return PythonRuntime(read_file(objects, package, PYTHON_FILE))
+    limits = limits or LimitTable()
+    content = read_file(objects, package, PYTHON_FILE)
+    return PythonRuntime(content, timeout_s=limits.hang_s, memory_bytes=limits.memory_mib << 20)
 
 
 def check_golden(package: Package, runtime: Runtime) -> None:

@@ -1,5 +1,6 @@
 """Answers in the project's own words, written as JSON text."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -39,6 +40,21 @@ class AnswerWriter:
             score: a finite number.
         """
         return f'{{"id":"{name}{self._middles.get(label, self._middle)}{score!r}{self._end}'
+
+    def write_marked(self, name: str, label: Any, score: float, served_by: str, flags: Sequence[str]) -> str:  # noqa: ANN401
+        """Return one answer that says what is unusual about it.
+
+        Args:
+            name: the decision's id.
+            label: as in `write`.
+            score: as in `write`; in a regression the label is written in its place.
+            served_by: what answered in the place of the version that was asked; empty: that version did.
+            flags: names of guards.
+        """
+        written = self.write(name, label, label if self._middle else score)
+        if served_by:
+            written = f'{written[:-1]},"served_by":{_encode(served_by)}}}'
+        return f'{written[:-1]},"flags":{_encode(flags)}}}' if flags else written
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -9,6 +9,7 @@ import msgspec
 from petla.core.digests import digest_bytes
 from petla.models.signature import Row, Value
 from petla.serving.doors.inputs.pictures import check_pictures, decode_base64
+from petla.serving.doors.responses import Headers, mark_served
 from petla.serving.doors.schema import Schema
 from petla.serving.path.request import Call, Request, Write
 from petla.serving.path.service import Service
@@ -26,7 +27,15 @@ async def take_body(size_bytes: int, take: Callable[[], T]) -> T:
     return take() if size_bytes <= INLINE_BYTES else await asyncio.to_thread(take)
 
 
-async def ask(service: Service, rows: list[Row], call: Call, write: Write | None, *, is_many: bool = True) -> Any:  # noqa: ANN401 - what `write` makes
+async def ask(
+    service: Service,
+    rows: list[Row],
+    call: Call,
+    write: Write | None,
+    *,
+    is_many: bool = True,
+    marks: Headers | None = None,
+) -> Any:  # noqa: ANN401 - what `write` makes
     """Let a model decide about rows.
 
     Args:
@@ -35,6 +44,7 @@ async def ask(service: Service, rows: list[Row], call: Call, write: Write | None
         call: what surrounds them.
         write: turns what was decided into the answer; None: JSON in the model's own words.
         is_many: whether that is a list.
+        marks: gets the headers that say what is unusual about the answer.
 
     Raises:
         InvalidError: a picture cannot be read, or a number is too large.
@@ -44,7 +54,10 @@ async def ask(service: Service, rows: list[Row], call: Call, write: Write | None
     if not service.schema.is_flat:
         await check_pictures(service.schema, rows, is_many=is_many)
         request.logged = [shorten(service.schema, row) for row in rows]
-    return await service.answer(request)
+    answer = await service.answer(request)
+    if marks is not None:
+        marks += mark_served([], request.served_by)
+    return answer
 
 
 def shorten(schema: Schema, row: Row) -> Row:

@@ -26,6 +26,8 @@ JSON = (b"content-type", b"application/json")
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 RETRY_AFTER = (b"retry-after", b"1")
 ASK_FOR_KEY = (b"www-authenticate", b"Bearer")
+# what answered in the place of the version that was asked
+SERVED_BY = b"x-petla-served-by"
 
 # the nearest family decides
 _STATUSES: tuple[tuple[type[PetlaError], int], ...] = (
@@ -66,6 +68,11 @@ _json_headers: list[Headers] = [[JSON, (b"content-length", b"%d" % n)] for n in 
 def headers_for(length: int) -> Headers:
     """Return the headers of a JSON body; they are shared, so nobody may change them."""
     return _json_headers[length] if length < _CACHED_LENGTHS else [JSON, (b"content-length", b"%d" % length)]
+
+
+def mark_served(headers: Headers, served_by: str) -> Headers:
+    """Return headers that also say what answered in the place of the version that was asked, if anything did."""
+    return [*headers, (SERVED_BY, served_by.encode("latin-1", "replace"))] if served_by else headers
 
 
 def status_of(error: PetlaError) -> int:

@@ -8,24 +8,29 @@ the next one gathers. Every batch is recorded before any of its answers leaves.
 import asyncio
 import logging
 import math
+import sys
 import time
 import types
-from collections.abc import Generator
-from itertools import repeat
+from collections.abc import Generator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
-from petla.core.errors import DeadlineError, InvalidError, PetlaError, UnavailableError
+from petla.core.errors import DeadlineError, ModelFailedError, PetlaError, UnavailableError
 from petla.core.ids import IdSource
-from petla.core.project import AnswerTable
+from petla.core.project import AnswerTable, Policy
 from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
-from petla.models.runtime.decide import decide
-from petla.models.runtime.running import Runtime
-from petla.models.signature import Row, Value
-from petla.serving.doors.answers import AnswerWriter
+from petla.models.runtime.running import Runtime, check_golden
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
-from petla.serving.path.request import Answered, Request
+from petla.serving.path.failures.blame import blame_values
+from petla.serving.path.failures.breaker import Breaker
+from petla.serving.path.failures.circuit import Circuit
+from petla.serving.path.failures.failover import Answering, Failover
+from petla.serving.path.failures.scoring import Scored, Scorer
+from petla.serving.path.guards import Guards
+from petla.serving.path.request import Request
+from petla.serving.path.scribe import Scribe
 from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
@@ -38,10 +43,10 @@ _INLINE_ROWS = 1_024
 _QUEUE_ROWS = 20_000
 # weight of the newest batch in the time that a slow model takes for a row
 _NEWEST = 0.3
+# by which factor a batch counts as slower than those before it, at most
+_FARTHEST = 2.0
 # by which a timer of the loop may be early
 _TICK_S = 0.002
-_LARGEST_FLOAT32 = 3.4028234663852886e38
-_NO_NUMBER = "see that its values are like those of the training data"
 
 
 class Loaded(NamedTuple):
@@ -81,12 +86,12 @@ class Lane:
         self.loaded = loaded
         self.words = words
         self._package = loaded.package
-        self._version = loaded.version
-        self._runtime = loaded.runtime
         self._recorder = recorder
-        self._make_id = make_id
-        self._write = AnswerWriter(loaded.package, words, loaded.version).write
+        self._scorer = Scorer(loaded.package, loaded.runtime)
+        self._scribe = Scribe(loaded.package, loaded.version, words, recorder.worker, make_id, metrics).name(arm, arm)
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
+        self._try_it = partial(check_golden, loaded.package, loaded.runtime)
+        self._name = f"{loaded.package.model}:{loaded.version}"
         self._waiting: list[Request] = []
         self._waiting_rows = 0
         # whether the next request may run a batch; else one runs already, or will in the next turn
@@ -99,6 +104,24 @@ class Lane:
         self._row_s = 0.0
         # whether any request ever said how long it waits
         self._has_deadlines = False
+        self._guards: Guards | None = None
+        self.protect(Policy(), (), arm)
+
+    def protect(self, policy: Policy, stand_ins: Sequence[Answering], served_by: str) -> None:
+        """Say what happens when something is wrong; before the first request.
+
+        Args:
+            policy: the project's.
+            stand_ins: what answers when this version does not; empty: nothing does, so it is never left alone.
+            served_by: its own name, as records and answers have it; another one than its arm's where it stands in.
+        """
+        self._failover = Failover(stand_ins)
+        self._scribe.name(self.arm, served_by)
+        self._guards = Guards(policy.guards, policy.fallback, self._package) or None
+        limits = policy.serving
+        self._timeout_s = limits.timeout_s
+        self._slow_ns = int(limits.timeout_s * 1e9) or sys.maxsize
+        self._circuit = Circuit(Breaker(limits.failures, limits.rest_s), self._name, self._try_it)
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Decide, record and answer a request, together with those that arrive with it.
@@ -108,6 +131,8 @@ class Lane:
             DeadlineError: its time was over before it was its turn.
             UnavailableError: too many rows wait already, the model failed, or its decisions could not be recorded.
         """
+        if self._circuit.is_open:
+            return await self._failover.answer(request, self._circuit.failure)
         if self._waiting_rows > self._queue_rows:
             raise UnavailableError(
                 f"{self._waiting_rows} rows wait for the model already", hint="send the request again a little later"
@@ -122,19 +147,46 @@ class Lane:
             if not request.is_done:
                 self._run_turn()
         if not request.is_done:
-            request.future = asyncio.get_running_loop().create_future()
-            if request.call.deadline_ns:
-                left_s = (request.call.deadline_ns - time.time_ns()) / 1e9
-                asyncio.get_running_loop().call_later(max(0.0, left_s) + _TICK_S, self._drop_late)
-            await request.future
-        if request.error is not None:
-            raise request.error
-        return request.answer
+            await self._wait(request)
+        return request.answer if request.error is None else await self._replace(request, request.error)
 
     async def drained(self) -> None:
         """Wait until nobody waits; nobody may come any more."""
         while self._task is not None or self._waiting:
             await (asyncio.shield(self._task) if self._task is not None else asyncio.sleep(0))
+        await self._circuit.close()
+        await self._failover.drained()
+
+    async def _replace(self, request: Request, error: Exception) -> Any:  # noqa: ANN401 - what the door's `write` makes
+        """Answer in another way what this version failed at, if there is one."""
+        if isinstance(error, ModelFailedError) and self._failover:
+            return await self._failover.answer(request, error)
+        raise error
+
+    async def _wait(self, request: Request) -> None:
+        """Wait for a batch that is under way or will be, as long as the project allows."""
+        loop = asyncio.get_running_loop()
+        request.future = loop.create_future()
+        if request.call.deadline_ns:
+            left_s = (request.call.deadline_ns - time.time_ns()) / 1e9
+            loop.call_later(max(0.0, left_s) + _TICK_S, self._drop_late)
+        if not self._timeout_s:
+            await request.future
+            return
+        timer = loop.call_later(self._timeout_s, self._give_up, request)
+        await request.future
+        timer.cancel()
+
+    def _give_up(self, request: Request) -> None:
+        """Let a request go on to what stands in; whatever its batch still says of it is not recorded."""
+        if request.is_done:
+            return
+        if request in self._waiting:
+            self._waiting.remove(request)
+            self._waiting_rows -= len(request.rows)
+        self._fail(request, ModelFailedError(f"{self._name} took longer than {self._timeout_s:g} s"))
+        if request.future is not None and not request.future.done():
+            request.future.set_result(None)
 
     def _run_turn(self) -> None:
         """Run one batch; what is left gets a turn of its own, so that other connections do not wait for all of it."""
@@ -148,11 +200,11 @@ class Lane:
             return
         batch = self._take()
         try:
-            decisions = self._decide(batch, *self._score(batch))
+            decisions = self._decide(self._scorer.score(batch))
             if decisions:
                 self._recorder.record(decisions)
         except Exception as error:
-            _fail(batch, error)
+            _fail_all(batch, error)
         self._release(batch)
         if self._waiting:
             self._is_free = False
@@ -169,12 +221,12 @@ class Lane:
             batch = self._take()
             begun_s = time.perf_counter()
             try:
-                scored = await loop.run_in_executor(None, self._score, batch)
-                decisions = self._decide(batch, *scored)
+                scored = await loop.run_in_executor(None, self._scorer.score, batch)
+                decisions = self._decide(scored)
                 if decisions:
                     await self._recorder.record_soon(decisions)
             except Exception as error:
-                _fail(batch, error)
+                _fail_all(batch, error)
             self._release(batch)
             self._learn(batch, time.perf_counter() - begun_s)
         self._task = None
@@ -183,6 +235,8 @@ class Lane:
     def _learn(self, batch: list[Request], took_s: float) -> None:
         """Let as many rows wait from now on as the model is through with in time."""
         row_s = took_s / sum(len(request.rows) for request in batch)
+        # A batch that hung or waited for another process says little of the next one.
+        row_s = min(row_s, _FARTHEST * self._row_s) if self._row_s else row_s
         self._row_s = row_s if not self._row_s else _NEWEST * row_s + (1 - _NEWEST) * self._row_s
         self._queue_rows = min(_QUEUE_ROWS, int(self.longest_wait_s / self._row_s))
 
@@ -218,60 +272,56 @@ class Lane:
         self._waiting_rows -= n_rows
         return batch
 
-    def _score(self, batch: list[Request]) -> tuple[list[Any], list[float]]:
-        rows = batch[0].rows if len(batch) == 1 else [row for request in batch for row in request.rows]
-        labels, scores = decide(self._package, self._runtime.score(rows))
-        return labels, scores.tolist()
-
-    def _decide(self, batch: list[Request], labels: list[Any], scores: list[float]) -> list[Decision]:
+    def _decide(self, scored: Scored) -> list[Decision]:
         """Make the records of a batch, and write its answers into the requests."""
+        labels, scores = scored.labels, scored.scores
+        for request, error in scored.failures:
+            self._fail(request, error)
         now_ns = time.time_ns()
         # One look at the sum; each request is looked at only if that is not finite.
         is_finite = math.isfinite(sum(scores))
         decisions: list[Decision] = []
         index = 0
-        for request in batch:
-            end = index + len(request.rows)
-            if not is_finite and not all(map(math.isfinite, scores[index:end])):
-                request.error = _blame(self._package, request.rows)
-                index = end
+        for request in scored.batch:
+            start, index = index, index + len(request.rows)
+            if request.error is not None:  # it was given up meanwhile
+                continue
+            part = scores[start:index]
+            if not is_finite and not all(map(math.isfinite, part)):
+                self._fail(request, blame_values(self._package.signature, request.rows))
                 continue
             latency_us = max(0, now_ns - request.call.at_ns) // 1000
-            made = self._describe(request, labels[index:end], scores[index:end], latency_us)
-            decisions += made
-            index = end
+            marks = self._guards.judge(request.rows, part) if self._guards is not None else None
+            decisions += self._scribe.describe(request, labels[start:index], part, latency_us, marks)
         return decisions
 
-    def _describe(self, request: Request, labels: list[Any], scores: list[float], latency_us: int) -> list[Decision]:
-        """Make the records of one request, and write its answer."""
-        ids = [self._make_id() for _ in labels]
-        call = request.call
-        request_id = call.request_id or ids[0]
-        rows, subjects = request.logged or request.rows, request.subjects or repeat("")
-        model, version, worker, arm = self._package.model, self._version, self._recorder.worker, self.arm
-        if request.write is not None:
-            request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
-        else:
-            texts = list(map(self._write, ids, labels, scores))
-            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
-        return [
-            Decision(
-                *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
-                *(call.trace_id, arm, (), subject),
-            )
-            for name, row, label, score, subject in zip(ids, rows, labels, scores, subjects, strict=False)
-        ]
+    def _fail(self, request: Request, error: PetlaError) -> None:
+        if request.error is not None:
+            return
+        request.error = error
+        if self._failover and isinstance(error, ModelFailedError):
+            self._circuit.note_failure(error.message)
 
     def _release(self, batch: list[Request]) -> None:
         """Count what was answered, and wake those that wait for more than the end of a turn."""
         now_ns = time.time_ns()
-        metrics = self.metrics
+        metrics, slow_ns = self.metrics, self._slow_ns
         for request in batch:
             if request.error is None:
+                latency_ns = now_ns - request.call.at_ns
                 metrics.rows += len(request.rows)
-                metrics.observe(now_ns - request.call.at_ns)
+                metrics.observe(latency_ns)
+                if latency_ns > slow_ns:
+                    self._note_slow(latency_ns)
+                elif self._circuit.is_doubted:
+                    self._circuit.note_answer()
             if request.future is not None and not request.future.done():
                 request.future.set_result(None)
+
+    def _note_slow(self, latency_ns: int) -> None:
+        """Count an answer that came, but too late, as a failure of its version."""
+        if self._failover:
+            self._circuit.note_failure(f"{self._name} took {latency_ns / 1e9:.3g} s")
 
 
 @types.coroutine
@@ -280,24 +330,9 @@ def _next_turn() -> Generator[None, None, None]:
     yield
 
 
-def _blame(package: Package, rows: list[Row]) -> PetlaError:
-    """Say why a request has no finite score: a number that no 32-bit float holds, else the model itself."""
-    fields = package.signature.inputs
-    named = (field.name for row in rows for field, value in zip(fields, row, strict=True) if _is_too_large(value))
-    for name in named:
-        return InvalidError(f"{name} is larger than the model can take", hint="send at most 3.4e38", field=name)
-    return UnavailableError("the model gave no number for this input", hint=_NO_NUMBER)
-
-
-def _is_too_large(value: Value) -> bool:
-    return isinstance(value, int | float) and abs(value) > _LARGEST_FLOAT32
-
-
-def _fail(batch: list[Request], error: Exception) -> None:
+def _fail_all(batch: list[Request], error: Exception) -> None:
     """Let a whole batch fail: nothing of it was recorded, so nothing of it may be answered."""
     if not isinstance(error, PetlaError):
         logger.error("batch.failed", exc_info=error)
-    elif not isinstance(error, UnavailableError):
-        error = UnavailableError(f"the model failed: {error.message}", hint=error.hint)
     for request in batch:
-        request.answer, request.error = None, error
+        request.answer, request.error = None, request.error or error

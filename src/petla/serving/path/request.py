@@ -33,6 +33,10 @@ class Answered(NamedTuple):
     labels: Sequence[Any]
     # as `Decision.score`
     scores: Sequence[float]
+    # of each row, the names of the guards that found it unusual; empty: no row is
+    flags: Sequence[Sequence[str]] = ()
+    # what answered in the place of the version that was asked; empty: that version did
+    stand_in: str = ""
 
 
 Write = Callable[[Answered], Any]
@@ -57,6 +61,7 @@ class Request:
         "is_many",
         "logged",
         "rows",
+        "served_by",
         "subjects",
         "write",
     )
@@ -79,9 +84,17 @@ class Request:
         self.logged: list[Row] | None = None
         # one of them once it is done
         self.answer: Any = None
+        # what answered in the place of the version that was asked; empty: that version did
+        self.served_by = ""
         self.error: Exception | None = None
         # only while it waits for more than the end of a turn
         self.future: asyncio.Future[None] | None = None
+
+    def renew(self) -> "Request":
+        """Return the same question for somebody else to answer."""
+        again = Request(self.rows, self.call, is_many=self.is_many, subjects=self.subjects, write=self.write)
+        again.logged = self.logged
+        return again
 
     @property
     def is_done(self) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from petla.core.project import ModelTable
+from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved
@@ -35,7 +36,12 @@ def make_overview(ws: Workspace) -> OverviewPage:
     cards = tuple(make_card(ws, name, table) for name, table in ws.project.models.items())
     waiting = list_approvals(ws, ApprovalState.WAITING)
     unresolved = list_unresolved(ws)
-    notes = (*map(_note_approval, waiting), *map(_note_incident, unresolved))
+    reviews = [(name, n) for name in ws.project.models if (n := count_waiting(ws, name))]
+    notes = (
+        *map(_note_approval, waiting),
+        *map(_note_incident, unresolved),
+        *(_note_reviews(*pair) for pair in reviews),
+    )
     n_live = sum(bool(card.live) for card in cards)
     parts = [
         figures.plural(len(cards), "model"),
@@ -142,4 +148,14 @@ def _note_incident(incident: Incident) -> Note:
         detail=f"{figures_of_it} · {owner}",
         href=f"/incidents/{incident.id}",
         action="Open the playbook",
+    )
+
+
+def _note_reviews(model: str, n_waiting: int) -> Note:
+    return Note(
+        kind="Review",
+        title=f"{figures.plural(n_waiting, 'decision')} of {model} to be decided by a person",
+        detail="Answered provisionally, because a guard found something unusual.",
+        href="/reviews",
+        action="Decide",
     )

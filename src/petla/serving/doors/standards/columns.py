@@ -115,6 +115,13 @@ def to_outputs(answered: Answered, words: AnswerTable) -> list[Tensor]:
     return found
 
 
+def describe_marks(answered: Answered) -> dict[str, str]:
+    """Return the parameters that say what is unusual about an answer; flags of all rows, with commas between."""
+    flags = dict.fromkeys(flag for found in answered.flags for flag in found)
+    marks = {"served_by": answered.stand_in, "flags": ",".join(flags)}
+    return {name: value for name, value in marks.items() if value}
+
+
 def choose_outputs(
     wanted: Sequence[str], signature: Signature, words: AnswerTable
 ) -> Callable[[list[Tensor]], list[Tensor]]:

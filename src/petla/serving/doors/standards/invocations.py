@@ -18,7 +18,7 @@ from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json, answer_text, join_faults
 from petla.serving.doors.inputs.texts import read_csv
-from petla.serving.doors.responses import Problem
+from petla.serving.doors.responses import Headers, Problem
 from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import choose_outputs, to_outputs
 from petla.serving.path.request import Answered
@@ -55,8 +55,10 @@ async def answer_invocations(plane: Plane, visit: Visit) -> Answer:
     service = _choose_service(plane, visit)
     visit.metrics = service.metrics
     rows, columns = await take_body(len(visit.body), lambda: _take(service, visit))
-    answer: bytes = await ask(service, rows, visit.call, _make_write(service, columns))
-    return answer_json(answer)
+    marks: Headers = []
+    answer: bytes = await ask(service, rows, visit.call, _make_write(service, columns), marks=marks)
+    status, body, headers = answer_json(answer)
+    return status, body, [*headers, *marks]
 
 
 def _choose_service(plane: Plane, visit: Visit) -> Service:

@@ -29,7 +29,7 @@ from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.calls import make_call
 from petla.serving.doors.door import join_faults
 from petla.serving.doors.responses import Problem
-from petla.serving.doors.standards.columns import choose_outputs, to_outputs, to_rows
+from petla.serving.doors.standards.columns import choose_outputs, describe_marks, to_outputs, to_rows
 from petla.serving.doors.standards.messages import HEALTH, INFERENCE, make_messages
 from petla.serving.doors.standards.rest import (
     EXTENSIONS,
@@ -261,6 +261,8 @@ class GrpcServer:
         response = self._messages.ModelInferResponse(
             model_name=request.model_name, model_version=str(answered.version), id=request.id
         )
+        for name, value in describe_marks(answered).items():
+            response.parameters[name].string_param = value
         for tensor in outputs:
             response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
             response.raw_output_contents.append(encode_raw(tensor.datatype, tensor.values))

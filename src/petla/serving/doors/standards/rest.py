@@ -24,6 +24,7 @@ from petla.serving.doors.standards.columns import (
     Described,
     choose_outputs,
     describe_inputs,
+    describe_marks,
     describe_outputs,
     to_outputs,
     to_rows,
@@ -199,8 +200,9 @@ async def _infer(model: str, service: Service, visit: Visit) -> Answer:
     def write(answered: Answered) -> Answer:
         return _write(wanted, answered, taken.choose(to_outputs(answered, words)))
 
-    answer: Answer = await ask(service, taken.rows, call, write)
-    return answer
+    marks: Headers = []
+    status, text, headers = await ask(service, taken.rows, call, write, marks=marks)
+    return status, text, [*headers, *marks]
 
 
 def _take(service: Service, visit: Visit) -> _Taken:
@@ -291,6 +293,8 @@ def _write(wanted: Wanted, answered: Answered, outputs: list[Tensor]) -> Answer:
     content: dict[str, Any] = {"model_name": wanted.model, "model_version": str(answered.version)}
     if wanted.body.id:
         content["id"] = wanted.body.id
+    if parameters := describe_marks(answered):
+        content["parameters"] = parameters
     text = msgspec.json.encode(content | {"outputs": described})
     if not parts:
         return answer_json(text)

@@ -1,0 +1,100 @@
+"""`petla guards` and `petla reviews`: what is looked at before an answer leaves, and what a person decides."""
+
+from typing import Annotated
+
+import typer
+
+from petla.cli.output import AsJson, count, format_json, print_json, print_table, say
+from petla.cli.parts import workspace_of
+
+Reason = Annotated[str, typer.Option(help="Why; goes into the audit trail.")]
+Id = Annotated[str, typer.Argument(help="The decision's id.", metavar="ID")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    group = typer.Typer(help="Limits, fallbacks and guards of what serves.", no_args_is_help=True)
+    group.command("publish", epilog='Example: petla guards publish delay --reason "new limits"')(publish)
+    app.add_typer(group, name="guards")
+    queue = typer.Typer(help="Decisions that a guard put before a person.", no_args_is_help=True)
+    queue.command("list", epilog="Example: petla reviews list --state waiting")(list_all)
+    queue.command("show", epilog="Example: petla reviews show 01a20244-9eb0-71f0-99cc-4b616246aa9d")(show)
+    queue.command(
+        "decide",
+        epilog='Example: petla reviews decide 01a20244-9eb0-71f0-99cc-4b616246aa9d --answer true --reason "called her"',
+    )(decide)
+    app.add_typer(queue, name="reviews")
+
+
+def publish(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A model of petla.toml.")],
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let the guards, limits and fallback of petla.toml count for what serves now."""
+    from petla.deployments.deploy import publish_policy
+
+    workspace = workspace_of(context)
+    workspace.get_model(model)
+    done = publish_policy(workspace, model, actor=workspace.actor, reason=reason)
+    if as_json:
+        print_json(done)
+        return
+    say(f"the policy of petla.toml counts for {done.model}:{done.live}")
+    if done.took_ms is None:
+        say("nothing is serving yet; next: petla up")
+    else:
+        say(f"{count(done.workers, 'worker')} took it up in {done.took_ms:.0f} ms; next: petla reviews list")
+
+
+def list_all(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(help="waiting or decided.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model's.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List the reviews; with --state waiting the longest waiting first."""
+    from petla.decisions.reviews.reviewing import list_reviews
+
+    found = list_reviews(workspace_of(context), state, model=model, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (r.id, r.at[:19], f"{r.model}:{r.version}", ", ".join(r.flags), r.label, r.answer, r.decided_by) for r in found
+    ]
+    head = ("id", "at (UTC)", "model", "because of", "provisional", "decided", "by")
+    print_table(head, rows, empty="nothing waits for a person")
+
+
+def show(context: typer.Context, decision_id: Id) -> None:
+    """Show one review with its decision."""
+    from petla.decisions.log import get_decision
+    from petla.decisions.reviews.reviewing import get_review
+
+    workspace = workspace_of(context)
+    print_json({"review": get_review(workspace, decision_id), "decision": get_decision(workspace, decision_id)})
+
+
+def decide(
+    context: typer.Context,
+    decision_id: Id,
+    answer: Annotated[str, typer.Option(help="What it should be, in the model's own words, such as true.")],
+    reason: Reason,
+    as_json: AsJson = False,
+) -> None:
+    """Decide in the place of the model; the webhook is told."""
+    from petla.decisions.reviews.reviewing import decide as settle
+    from petla.decisions.reviews.reviewing import get_review, read_answer
+
+    workspace = workspace_of(context)
+    given = read_answer(workspace, get_review(workspace, decision_id), answer)
+    done = settle(workspace, decision_id, given, actor=workspace.actor, reason=reason)
+    if as_json:
+        print_json(done)
+        return
+    told = "; the webhook is told" if done.deliver_at is not None else ""
+    say(f"decision {done.id} is {format_json(done.answer)}, says {done.decided_by}{told}")
+    say("next: petla reviews list --state waiting")

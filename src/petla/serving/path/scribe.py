@@ -1,0 +1,123 @@
+"""The scribe of one version: turns what was decided into records and into the answer that its request gets."""
+
+from collections.abc import Sequence
+from itertools import repeat
+from typing import Any
+
+from petla.core.ids import IdSource
+from petla.core.project import AnswerTable
+from petla.decisions.record import CHAMPION, Decision
+from petla.models.package import Package
+from petla.serving.doors.answers import AnswerWriter
+from petla.serving.metrics import ModelMetrics
+from petla.serving.path.guards import Mark
+from petla.serving.path.request import Answered, Request
+
+
+class Scribe:
+    """Writes for one version.
+
+    Args:
+        package: of the version.
+        version: its number.
+        words: the words of the answers.
+        worker: its name, for the records.
+        make_id: makes the ids of the decisions.
+        metrics: the model's counts.
+    """
+
+    def __init__(
+        self,
+        package: Package,
+        version: int,
+        words: AnswerTable,
+        worker: str,
+        make_id: IdSource,
+        metrics: ModelMetrics,
+    ) -> None:
+        self._package = package
+        self._version = version
+        self._worker = worker
+        self._make_id = make_id
+        self._metrics = metrics
+        self._writer = AnswerWriter(package, words, version)
+        self.arm = self.served_by = CHAMPION
+        self._is_own = True
+
+    def name(self, arm: str, served_by: str) -> "Scribe":
+        """Say whose requests they are and what answers them; return itself."""
+        self.arm, self.served_by, self._is_own = arm, served_by, arm == served_by
+        return self
+
+    def describe(
+        self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None = None
+    ) -> list[Decision]:
+        """Make the records of one request, and write its answer.
+
+        Args:
+            request: gets the answer.
+            labels: the decided class, or the predicted number, of each row.
+            scores: as `Decision.score`.
+            latency_us: from its arrival until now.
+            marks: what the guards say of each row; None: all are as usual.
+        """
+        if marks is not None or not self._is_own:
+            return self._describe_marked(request, labels, scores, latency_us, marks)
+        ids = [self._make_id() for _ in labels]
+        call = request.call
+        request_id = call.request_id or ids[0]
+        rows, subjects = request.logged or request.rows, request.subjects or repeat("")
+        model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
+        if request.write is not None:
+            request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
+        else:
+            texts = list(map(self._writer.write, ids, labels, scores))
+            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+        return [
+            Decision(
+                *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
+                *(call.trace_id, arm, (), subject),
+            )
+            for name, row, label, score, subject in zip(ids, rows, labels, scores, subjects, strict=False)
+        ]
+
+    def _describe_marked(
+        self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
+    ) -> list[Decision]:
+        """Do the same where an answer is not the asked version's own, or something about it is unusual."""
+        ids = [self._make_id() for _ in labels]
+        call = request.call
+        request_id = call.request_id or ids[0]
+        marks = marks or [Mark((), None, "")] * len(ids)
+        labels = [label if mark.answer is None else mark.answer for label, mark in zip(labels, marks, strict=True)]
+        served_by = [mark.served_by or self.served_by for mark in marks]
+        shown = ["" if name == self.arm else name for name in served_by]
+        request.served_by = ", ".join(dict.fromkeys(filter(None, shown)))
+        flags = [mark.flags for mark in marks]
+        self._count(shown, flags)
+        if request.write is not None:
+            by = request.served_by
+            answered = Answered(self._package, self._version, by or self.arm, ids, labels, scores, flags, by)
+            request.answer = request.write(answered)
+        else:
+            texts = list(map(self._writer.write_marked, ids, labels, scores, shown, flags))
+            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+        model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
+        context = zip(served_by, flags, request.subjects or [""] * len(ids), strict=True)
+        return [
+            Decision(
+                *(name, request_id, call.at_ns, model, version, row, label, score, by, latency_us, worker),
+                *(call.trace_id, arm, found, subject),
+            )
+            for name, row, label, score, (by, found, subject) in zip(
+                ids, request.logged or request.rows, labels, scores, context, strict=True
+            )
+        ]
+
+    def _count(self, shown: Sequence[str], flags: Sequence[Sequence[str]]) -> None:
+        replaced, flagged = self._metrics.replaced, self._metrics.flagged
+        for name in filter(None, shown):
+            replaced[name] = replaced.get(name, 0) + 1
+        for found in flags:
+            for flag in found:
+                flagged[flag] = flagged.get(flag, 0) + 1

@@ -1,0 +1,164 @@
+"""Reviews: decisions that a guard put before a person, each with its inputs beside what training saw."""
+
+from typing import Any
+
+import msgspec
+
+from petla.core.errors import CorruptError, NotFoundError
+from petla.data.profile.columns import ColumnProfile, Profile
+from petla.decisions.log import get_decision
+from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, get_review, list_reviews
+from petla.models.package import load_package
+from petla.models.registry import get_version
+from petla.models.version import ModelVersion
+from petla.storage.workspace import Workspace
+from petla.web import figures
+from petla.web.blocks import find_moment, make_moment
+from petla.web.pieces import Badge, Row
+from petla.web.review_contexts import InputLine, ReviewLine, ReviewPage, ReviewsPage
+
+_SHOWN = 50
+_CATEGORIES_SHOWN = 12
+_VALUE_LENGTH = 120
+_BECAUSE = {
+    "range": "a number is far outside what training saw",
+    "unseen": "a category that training did not have",
+    "missing": "many inputs are missing",
+    "prediction": "the score is unlike those of the holdout",
+    "confidence": "the model is not sure",
+}
+
+
+def make_reviews(ws: Workspace) -> ReviewsPage:
+    """Return the queue, the longest waiting first, and what was decided last."""
+    return ReviewsPage(
+        waiting=tuple(_make_line(ws, review) for review in list_reviews(ws, ReviewState.WAITING, limit=_SHOWN)),
+        total=figures.count(count_waiting(ws)),
+        decided=tuple(_make_line(ws, review) for review in list_reviews(ws, ReviewState.DECIDED, limit=_SHOWN)),
+    )
+
+
+def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str = "", chosen: str = "") -> ReviewPage:
+    """Gather what a person needs to decide.
+
+    Args:
+        ws: the project.
+        decision_id: which decision.
+        fault: what was wrong with the word just given.
+        typed: the reason that was given with it, so that nobody types it twice.
+        chosen: the answer that was given with it.
+
+    Raises:
+        NotFoundError: no guard sent this decision to a person.
+    """
+    review, decision = get_review(ws, decision_id), get_decision(ws, decision_id)
+    version = get_version(ws, review.model, review.version)
+    now = ws.clock()
+    name = f"{review.model}:{review.version}"
+    profile = _find_profile(ws, version)
+    facts = [
+        Row("Score", figures.metric(decision.score)),
+        Row("Request", decision.request_id, is_code=True),
+        Row("Decision", review.id, is_code=True),
+        Row("Answered by", decision.served_by, name, f"/models/{review.model}/versions/{review.version}"),
+    ]
+    return ReviewPage(
+        id=review.id,
+        title=_make_title(review),
+        badge=_badge(review),
+        is_waiting=review.state is ReviewState.WAITING,
+        at=make_moment(review.at, now),
+        model=name,
+        model_href=f"/models/{review.model}",
+        because=_explain(review),
+        provisional=_show(review.label),
+        facts=tuple(facts),
+        inputs=tuple(_make_input(field, value, profile) for field, value in decision.inputs.items()),
+        choices=tuple(map(_show, version.certificate.signature.classes)),
+        answer="" if review.answer is None else _show(review.answer),
+        decided_by=review.decided_by,
+        decided_at=find_moment(review.decided_at, now),
+        reason=review.reason,
+        delivery=_tell_delivery(review),
+        fault=fault,
+        typed=typed,
+        chosen=chosen,
+    )
+
+
+def _make_line(ws: Workspace, review: Review) -> ReviewLine:
+    by = f"{review.decided_by} decided {_show(review.answer)}: {review.reason}" if review.decided_by else ""
+    return ReviewLine(
+        id=review.id,
+        href=f"/reviews/{review.id}",
+        title=_make_title(review),
+        badge=_badge(review),
+        at=make_moment(review.at, ws.clock()),
+        because=_explain(review),
+        decided=by,
+    )
+
+
+def _make_title(review: Review) -> str:
+    if review.state is ReviewState.WAITING:
+        return f"Was {_show(review.label)} right?"
+    verb = "confirmed" if review.answer == review.label else "changed to"
+    return f"{_show(review.label)} was {verb}" + (f" {_show(review.answer)}" if verb != "confirmed" else "")
+
+
+def _badge(review: Review) -> Badge:
+    return Badge("waits for you", "warm") if review.state is ReviewState.WAITING else Badge("decided", "good")
+
+
+def _explain(review: Review) -> str:
+    said = [_BECAUSE.get(flag, f"rule {flag}") for flag in review.flags]
+    return f"{review.model}:{review.version}: {'; '.join(said)}"
+
+
+def _find_profile(ws: Workspace, version: ModelVersion) -> Profile | None:
+    try:
+        return load_package(ws.objects, ws.keys, version.package).profile
+    except (NotFoundError, CorruptError):
+        return None  # the decision can be judged without it
+
+
+def _make_input(name: str, value: Any, profile: Profile | None) -> InputLine:  # noqa: ANN401 - a JSON value
+    column = profile.find(name) if profile is not None else None
+    if column is None:
+        return InputLine(name, _show(value), "", is_outside=False)
+    return InputLine(name, _show(value), _tell_seen(column), is_outside=_is_outside(value, column))
+
+
+def _tell_seen(column: ColumnProfile) -> str:
+    missing = f", {figures.share(column.missing_share)} missing" if column.missing else ""
+    if column.minimum is not None and column.maximum is not None:
+        middle = f", median {column.quantiles[10]:,.6g}" if len(column.quantiles) == 21 else ""
+        return f"{column.minimum:,.6g} to {column.maximum:,.6g}{middle}{missing}"
+    shown = ", ".join(column.categories[:_CATEGORIES_SHOWN])
+    more = max(column.distinct - _CATEGORIES_SHOWN, 0)
+    return shown + (f" and {figures.count(more)} more" if shown and more else "") + missing
+
+
+def _is_outside(value: Any, column: ColumnProfile) -> bool:  # noqa: ANN401 - a JSON value
+    if value is None:
+        return column.missing == 0
+    if column.minimum is not None and column.maximum is not None and isinstance(value, int | float):
+        return not column.minimum <= value <= column.maximum
+    is_whole = bool(column.categories) and column.distinct <= len(column.categories)
+    return is_whole and _show(value) not in column.categories
+
+
+def _tell_delivery(review: Review) -> str:
+    if review.delivered_at is not None:
+        return f"The webhook took it at call {review.attempts}."
+    if review.deliver_at is None:
+        return ""
+    if review.delivery_error:
+        calls, when = figures.plural(review.attempts, "call"), figures.moment(review.deliver_at)
+        return f"The webhook did not take it in {calls}: {review.delivery_error}. The next call is at {when}."
+    return "The webhook is told within seconds, as long as petla up runs."
+
+
+def _show(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

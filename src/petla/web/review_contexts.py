@@ -1,0 +1,64 @@
+"""What the pages of reviews show."""
+
+import msgspec
+
+from petla.web.pieces import Badge, Moment, Row
+
+
+class InputLine(msgspec.Struct, frozen=True):
+    """One input beside what training saw of it."""
+
+    name: str
+    value: str
+    # such as `0 to 120`; empty: nothing is known
+    seen: str
+    is_outside: bool
+
+
+class ReviewLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A review in a list."""
+
+    id: str
+    href: str
+    title: str
+    badge: Badge
+    at: Moment
+    because: str
+    decided: str
+
+
+class ReviewsPage(msgspec.Struct, frozen=True):
+    """The queue, and what was decided."""
+
+    waiting: tuple[ReviewLine, ...]
+    # all that wait, also those that are not listed
+    total: str
+    decided: tuple[ReviewLine, ...]
+
+
+class ReviewPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision before a person."""
+
+    id: str
+    title: str
+    badge: Badge
+    is_waiting: bool
+    at: Moment
+    model: str
+    model_href: str
+    because: str
+    provisional: str
+    facts: tuple[Row, ...]
+    inputs: tuple[InputLine, ...]
+    # what the model may answer; empty: a number
+    choices: tuple[str, ...]
+    answer: str
+    decided_by: str
+    decided_at: Moment | None
+    reason: str
+    # what became of the webhook; empty: there is none
+    delivery: str
+    # what was wrong with the word just given, and what had been typed
+    fault: str = ""
+    typed: str = ""
+    chosen: str = ""
