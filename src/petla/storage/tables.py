@@ -179,6 +179,36 @@ snapshots = Table(
     PrimaryKeyConstraint("project", "number"),
 )
 
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    # shadow, canary, experiment
+    Column("kind", Text, nullable=False),
+    # running, or how it ended
+    Column("state", Text, nullable=False),
+    # version that the arms are compared with
+    Column("champion", Integer, nullable=False),
+    # JSON list: name, version, share
+    Column("arms", Text, nullable=False),
+    # what divides the subjects
+    Column("salt", Text, nullable=False),
+    # JSON list of shares that a canary goes through
+    Column("steps", Text, nullable=False),
+    Column("step_minutes", Float, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("stepped_at", Text, nullable=False),
+    Column("ended_at", Text),
+    Column("outcome", Text, nullable=False),
+    # JSON of what was counted of each arm
+    Column("evidence", Text, nullable=False),
+    Index("rollouts_by_model", "project", "model", "id"),
+    Index("rollouts_by_state", "project", "state", "id"),
+)
+
 # On PostgreSQL a table of its own for each project and day, see `storage.partitions`; what is unique names the day.
 decisions = Table(
     "decisions",
