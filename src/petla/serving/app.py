@@ -7,12 +7,13 @@ snapshot serves. Everything else is a door of the table below.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from petla.core.errors import PetlaError
 from petla.core.names import suggest
 from petla.deployments.access.keys import Scope as KeyScope
+from petla.models.signature import Row
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
 from petla.serving.doors.about.openapi import show_document
 from petla.serving.doors.calls import echo, make_call
@@ -23,6 +24,7 @@ from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
 from petla.serving.doors.standards.rest import answer_inference, write_inference_error
+from petla.serving.doors.subjects import SUBJECT_HEADER, SubjectSchema, name_subject
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.request import Call, Request
 from petla.serving.path.service import Service
@@ -113,12 +115,22 @@ class App:
         body = await self._read(given, receive)
         if body is None:
             return self._refuse_body(PREFIXES[PREDICT])
-        if len(body) <= _INLINE_BODY_BYTES:
+        subjects: Sequence[str] = ()
+        if service.about is not None:
+            rows, is_many, subjects = await self._decode_about(service.about, body)
+        elif len(body) <= _INLINE_BODY_BYTES:
             rows, is_many = service.schema.decode(body)
         else:
             rows, is_many = await asyncio.to_thread(service.schema.decode, body)
-        answer = await service.answer(Request(rows, call, is_many=is_many))
+        if (subject := given.get(SUBJECT_HEADER)) is not None and not any(subjects):
+            subjects = [name_subject(subject)] * len(rows)
+        answer = await service.answer(Request(rows, call, is_many=is_many, subjects=subjects))
         return 200, answer, headers_for(len(answer))
+
+    async def _decode_about(self, about: SubjectSchema, body: bytes) -> tuple[list[Row], bool, list[str]]:
+        if len(body) <= _INLINE_BODY_BYTES:
+            return about.decode(body)
+        return await asyncio.to_thread(about.decode, body)
 
     async def _answer_other(self, scope: Scope, given: Given, receive: Receive) -> tuple[Answer, ModelMetrics]:
         """Answer what has no way of its own; return where it is counted as well."""

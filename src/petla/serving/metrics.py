@@ -21,6 +21,7 @@ _FAMILIES = {
     "petla_requests_answered_total": ("counter", "Requests, by model and HTTP status."),
     "petla_rows_answered_total": ("counter", "Rows that were decided, recorded and answered."),
     "petla_request_latency_seconds": ("histogram", "Seconds from the arrival of a request to its answer."),
+    "petla_shadow_rows_total": ("counter", "Decisions shown to a shadow: answered, failed, or dropped when busy."),
     "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded."),
     "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
     "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),
@@ -32,13 +33,28 @@ _FAMILIES = {
 class ModelMetrics:
     """Counts of one model in one worker; they outlive its versions."""
 
-    __slots__ = ("latencies", "latency_sum_ns", "rows", "statuses")
+    __slots__ = (
+        "latencies",
+        "latency_sum_ns",
+        "rows",
+        "shadow_answered",
+        "shadow_dropped",
+        "shadow_failed",
+        "statuses",
+    )
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.rows = 0
         self.latencies = [0] * (len(_BOUNDS_NS) + 1)
         self.latency_sum_ns = 0
+        # rows that a shadow answered, failed at, or never got
+        self.shadow_answered = self.shadow_failed = self.shadow_dropped = 0
+
+    @property
+    def shadow_rows(self) -> dict[str, int]:
+        """Rows shown to a shadow, by what came of them."""
+        return {"answered": self.shadow_answered, "failed": self.shadow_failed, "dropped": self.shadow_dropped}
 
     def count(self, status: int) -> None:
         """Count one request."""
@@ -101,10 +117,17 @@ class Metrics:
             f'petla_rows_answered_total{{model="{name}",{worker}}} {counts.rows}' for name, counts in models if name
         ]
         latencies = [line for name, counts in models if name for line in _histogram(name, worker, counts)]
+        shadows = [
+            f'petla_shadow_rows_total{{model="{name}",outcome="{outcome}",{worker}}} {n}'
+            for name, counts in models
+            for outcome, n in counts.shadow_rows.items()
+            if name and any(counts.shadow_rows.values())
+        ]
         samples = (
             requests,
             rows,
             latencies,
+            shadows,
             [f"petla_spool_writes_failed_total{{{worker}}} {self.spool_failures}"],
             [f"petla_decisions_lost_total{{{worker}}} {self.decisions_lost}"],
             [f"petla_shadow_answers_lost_total{{{worker}}} {self.shadows_lost}"],

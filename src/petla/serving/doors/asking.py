@@ -26,7 +26,9 @@ async def take_body(size_bytes: int, take: Callable[[], T]) -> T:
     return take() if size_bytes <= INLINE_BYTES else await asyncio.to_thread(take)
 
 
-async def ask(service: Service, rows: list[Row], call: Call, write: Write | None, *, is_many: bool = True) -> Any:  # noqa: ANN401 - what `write` makes
+async def ask(
+    service: Service, rows: list[Row], call: Call, write: Write | None, *, is_many: bool = True, subject: str = ""
+) -> Any:  # noqa: ANN401 - what `write` makes
     """Let a model decide about rows.
 
     Args:
@@ -35,12 +37,13 @@ async def ask(service: Service, rows: list[Row], call: Call, write: Write | None
         call: what surrounds them.
         write: turns what was decided into the answer; None: JSON in the model's own words.
         is_many: whether that is a list.
+        subject: whom all of them are about; empty: the request does not say.
 
     Raises:
         InvalidError: a picture cannot be read, or a number is too large.
         UnavailableError: as `Lane.answer`.
     """
-    request = Request(rows, call, is_many=is_many, write=write)
+    request = Request(rows, call, is_many=is_many, write=write, subjects=[subject] * len(rows) if subject else ())
     if not service.schema.is_flat:
         await check_pictures(service.schema, rows, is_many=is_many)
         request.logged = [shorten(service.schema, row) for row in rows]

@@ -16,6 +16,7 @@ from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json
 from petla.serving.doors.inputs.texts import read_text
+from petla.serving.doors.subjects import find_subject
 from petla.serving.path.service import Service
 from petla.serving.plane import PREDICT, Plane
 
@@ -33,7 +34,7 @@ async def answer_predict(plane: Plane, visit: Visit) -> Answer:
     service = plane.get_service(visit.path.removeprefix(PREDICT))
     visit.metrics = service.metrics
     rows, is_many = await take_body(len(visit.body), lambda: _take(service, visit))
-    answer: bytes = await ask(service, rows, visit.call, None, is_many=is_many)
+    answer: bytes = await ask(service, rows, visit.call, None, is_many=is_many, subject=find_subject(visit.headers))
     return answer_json(answer)
 
 

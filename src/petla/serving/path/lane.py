@@ -10,7 +10,7 @@ import logging
 import math
 import time
 import types
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -99,6 +99,8 @@ class Lane:
         self._row_s = 0.0
         # whether any request ever said how long it waits
         self._has_deadlines = False
+        # is shown every batch that was recorded; None: nobody looks
+        self.mirror: Callable[[Sequence[Decision], Sequence[Request]], None] | None = None
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Decide, record and answer a request, together with those that arrive with it.
@@ -151,6 +153,8 @@ class Lane:
             decisions = self._decide(batch, *self._score(batch))
             if decisions:
                 self._recorder.record(decisions)
+                if self.mirror is not None:
+                    self.mirror(decisions, batch)
         except Exception as error:
             _fail(batch, error)
         self._release(batch)
@@ -173,6 +177,8 @@ class Lane:
                 decisions = self._decide(batch, *scored)
                 if decisions:
                     await self._recorder.record_soon(decisions)
+                    if self.mirror is not None:
+                        self.mirror(decisions, batch)
             except Exception as error:
                 _fail(batch, error)
             self._release(batch)
@@ -253,11 +259,14 @@ class Lane:
             request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
         else:
             texts = list(map(self._write, ids, labels, scores))
-            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+            if request.is_divided:
+                request.answer = [text.encode() for text in texts]
+            else:
+                request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
         return [
             Decision(
                 *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
-                *(call.trace_id, arm, (), subject),
+                *(call.trace_id, request.arm or arm, (), subject),
             )
             for name, row, label, score, subject in zip(ids, rows, labels, scores, subjects, strict=False)
         ]

@@ -51,9 +51,11 @@ class Request:
 
     __slots__ = (
         "answer",
+        "arm",
         "call",
         "error",
         "future",
+        "is_divided",
         "is_many",
         "logged",
         "rows",
@@ -77,11 +79,19 @@ class Request:
         self.write = write
         # the rows as they are recorded; None: as they are
         self.logged: list[Row] | None = None
+        # that it was given to, where another one's lane answers it; empty: the lane's own
+        self.arm = ""
+        # whether its answer is a list of texts, one per row, which somebody joins with others
+        self.is_divided = False
         # one of them once it is done
         self.answer: Any = None
         self.error: Exception | None = None
         # only while it waits for more than the end of a turn
         self.future: asyncio.Future[None] | None = None
+
+    def renew(self, arm: str) -> None:
+        """Let another lane answer what was given to an arm and failed there."""
+        self.arm, self.answer, self.error, self.future = arm, None, None, None
 
     @property
     def is_done(self) -> bool:

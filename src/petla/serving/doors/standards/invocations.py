@@ -21,6 +21,7 @@ from petla.serving.doors.inputs.texts import read_csv
 from petla.serving.doors.responses import Problem
 from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import choose_outputs, to_outputs
+from petla.serving.doors.subjects import find_subject
 from petla.serving.path.request import Answered
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
@@ -55,7 +56,9 @@ async def answer_invocations(plane: Plane, visit: Visit) -> Answer:
     service = _choose_service(plane, visit)
     visit.metrics = service.metrics
     rows, columns = await take_body(len(visit.body), lambda: _take(service, visit))
-    answer: bytes = await ask(service, rows, visit.call, _make_write(service, columns))
+    answer: bytes = await ask(
+        service, rows, visit.call, _make_write(service, columns), subject=find_subject(visit.headers)
+    )
     return answer_json(answer)
 
 

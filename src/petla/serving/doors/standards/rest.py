@@ -29,6 +29,7 @@ from petla.serving.doors.standards.columns import (
     to_rows,
 )
 from petla.serving.doors.standards.tensors import Tensor, decode_raw, encode_raw, make_tensor
+from petla.serving.doors.subjects import find_subject
 from petla.serving.path.request import Answered, Call
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
@@ -199,7 +200,7 @@ async def _infer(model: str, service: Service, visit: Visit) -> Answer:
     def write(answered: Answered) -> Answer:
         return _write(wanted, answered, taken.choose(to_outputs(answered, words)))
 
-    answer: Answer = await ask(service, taken.rows, call, write)
+    answer: Answer = await ask(service, taken.rows, call, write, subject=find_subject(visit.headers))
     return answer
 
 
