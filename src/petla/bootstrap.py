@@ -124,5 +124,6 @@ def _stop_on_signal(server: "uvicorn.Server") -> None:
 def _ship_the_rest(workspace: Workspace) -> None:
     from petla.decisions.shipper import ship
     from petla.monitoring.counting import make_counter
+    from petla.monitoring.rollouts.counting import make_rollout_counter
 
-    ship(workspace, [make_counter(workspace)])
+    ship(workspace, [make_counter(workspace), make_rollout_counter(workspace)])

@@ -32,10 +32,12 @@ class StandIn:
     def __init__(self, *, is_fast: bool = True, fails: bool = False) -> None:
         self.is_fast = is_fast
         self.fails = fails
+        self.has_begun = threading.Event()
         self.may_go = threading.Event()
         self.may_go.set()
 
     def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        self.has_begun.set()
         self.may_go.wait(10)
         if self.fails:
             raise UserCodeError("ValueError: no")
@@ -152,7 +154,7 @@ def test_slow_shadow_is_waited_for_when_it_ends(bench: Bench) -> None:
 
     async def story(shadow: Shadow) -> None:
         show(shadow, decide(10))
-        await asyncio.sleep(0.03)
+        await asyncio.to_thread(runtime.has_begun.wait, 10)
         closing = asyncio.create_task(shadow.close())
         runtime.may_go.set()
         await closing

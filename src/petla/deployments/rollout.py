@@ -17,10 +17,10 @@ from petla.core.project import is_name
 from petla.deployments.snapshot import Arm, Split, Variant
 from petla.models.signature import Signature
 
-# the name of a canary's one arm
-CANARY = "canary"
+# the names of the one arm of a canary and of a shadow
+CANARY, SHADOW = "canary", "shadow"
 # what else an answer may say that it came from
-_TAKEN = frozenset({"champion", CANARY, "standby", "default", "rule"})
+_TAKEN = frozenset({"champion", CANARY, SHADOW, "standby", "default", "rule"})
 # shares written in per cent need not add up to the last bit
 _SLACK = 1e-9
 
@@ -104,8 +104,8 @@ def plan_shadow(version: int, share: float = 1.0) -> Plan:
     Raises:
         InvalidError: the share is not above 0 and at most 1.
     """
-    _require_share(share, "shadow", most=1.0)
-    return Plan(kind=RolloutKind.SHADOW, arms=(RolloutArm("shadow", version, share),))
+    _require_share(share, "shadow")
+    return Plan(kind=RolloutKind.SHADOW, arms=(RolloutArm(SHADOW, version, share),))
 
 
 def plan_canary(version: int, steps: Sequence[float], step_minutes: float = 30.0) -> Plan:
@@ -117,10 +117,10 @@ def plan_canary(version: int, steps: Sequence[float], step_minutes: float = 30.0
     if not steps or steps[0] >= 1:
         raise InvalidError("a canary begins below 100%", hint="such as --canary 5%", field="canary")
     for share in steps:
-        _require_share(share, "ramp", most=1.0)
+        _require_share(share, "canary")
     if any(later <= earlier for earlier, later in pairwise(steps)):
         written = ",".join(f"{100 * share:g}" for share in steps)
-        raise InvalidError(f"the steps {written} do not grow", hint="such as --ramp 5,25,50,100", field="ramp")
+        raise InvalidError(f"the steps {written} do not grow", hint="such as --canary 5,25,50,100", field="canary")
     if not step_minutes >= 0:
         raise InvalidError(f"a step cannot take {step_minutes:g} minutes", field="step_minutes")
     arm = RolloutArm(CANARY, version, steps[0])
@@ -134,12 +134,12 @@ def plan_experiment(arms: Sequence[RolloutArm]) -> Plan:
         InvalidError: a name or a version comes twice, a name is taken, or the shares are not above 0 or exceed 1.
     """
     if not arms:
-        raise InvalidError("an experiment needs an arm", hint="such as --arm blue=3:30%", field="arm")
+        raise InvalidError("an experiment needs an arm", hint="such as blue=3:30%", field="arm")
     for arm in arms:
         if not is_name(arm.name) or arm.name in _TAKEN:
             hint = "use lower-case letters, digits and _, and none of " + ", ".join(sorted(_TAKEN))
             raise InvalidError(f"{arm.name!r} is no name for an arm", hint=hint, field="arm")
-        _require_share(arm.share, "arm", most=1.0)
+        _require_share(arm.share, "arm")
     for what in ("name", "version"):
         values = [getattr(arm, what) for arm in arms]
         twice = next((value for value in values if values.count(value) > 1), None)
@@ -166,7 +166,7 @@ def parse_share(text: str, field: str) -> float:
         share = float(text.strip().removesuffix("%")) / 100
     except ValueError as error:
         raise InvalidError(f"{text!r} is no share", hint="write per cent, such as 5%", field=field) from error
-    _require_share(share, field, most=1.0)
+    _require_share(share, field)
     return share
 
 
@@ -180,7 +180,7 @@ def parse_steps(text: str) -> tuple[float, ...]:
         >>> parse_steps("5,25,100")
         (0.05, 0.25, 1.0)
     """
-    return tuple(parse_share(part, "ramp") for part in text.split(","))
+    return tuple(parse_share(part, "canary") for part in text.split(","))
 
 
 def parse_arm(text: str) -> RolloutArm:
@@ -252,6 +252,6 @@ def _find_difference(ours: Signature, theirs: Signature) -> str:
     return ""
 
 
-def _require_share(share: float, field: str, *, most: float) -> None:
-    if not 0 < share <= most:
+def _require_share(share: float, field: str) -> None:
+    if not 0 < share <= 1:
         raise InvalidError(f"{100 * share:g}% is no share", hint="above 0% and at most 100%", field=field)
