@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from petla.cli.commands import comparison
 from petla.cli.commands.models import require_version
 from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
@@ -27,6 +28,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="What is live for each model, and what runs beside it.", invoke_without_command=True)
     group.callback(epilog="Example: petla deployments")(list_all)
     group.command("stop", epilog="Example: petla deployments stop delay --shadow")(stop)
+    comparison.register(group)
     app.add_typer(group, name="deployments")
 
 

@@ -13,11 +13,14 @@ from petla.deployments.records import get_evidence, list_rollouts, put_evidence
 from petla.deployments.rollout import Rollout, RolloutKind
 from petla.monitoring.reference import Reference
 from petla.monitoring.rollouts.evidence import Evidence, Labels, add_decisions, add_labelled
+from petla.monitoring.rollouts.records import list_answers
 from petla.storage.database import reading, writing
 from petla.storage.workspace import Workspace
 
 # labels of one version that are counted at once
 _LABELS_AT_ONCE = 10_000
+# answers of a shadow
+_ANSWERS_AT_ONCE = 20_000
 
 
 def make_rollout_counter(ws: Workspace) -> Counter:
@@ -66,6 +69,24 @@ def count_labels(ws: Workspace, rollout: Rollout, reference: Reference) -> None:
         # read again: the shipper may have counted meanwhile
         evidence = _decode(get_evidence(connection, rollout.id))
         add_labelled(evidence, rollout, found, ws.project.models[rollout.model].deploy, scale)
+        put_evidence(connection, rollout.id, _encode(evidence))
+
+
+def count_shadows(ws: Workspace, rollout: Rollout) -> None:
+    """Count what a shadow has answered since the last time."""
+    if rollout.kind is not RolloutKind.SHADOW:
+        return
+    evidence = find_evidence(ws, rollout)
+    with reading(ws.engine) as connection:
+        answers = list_answers(connection, ws.name, rollout, after=evidence.last_shadow, limit=_ANSWERS_AT_ONCE)
+    if not answers:
+        return
+    with writing(ws.engine) as connection:
+        # read again: the shipper may have counted meanwhile
+        evidence = _decode(get_evidence(connection, rollout.id))
+        evidence.last_shadow = answers[-1][0]
+        evidence.shadow_failed += sum(failed for _, failed, _ in answers)
+        evidence.disagreed.add([float(failed or otherwise) for _, failed, otherwise in answers])
         put_evidence(connection, rollout.id, _encode(evidence))
 
 
