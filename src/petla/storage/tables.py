@@ -183,28 +183,17 @@ rollouts = Table(
     "rollouts",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    # shadow, canary, experiment
-    Column("kind", Text, nullable=False),
-    # running, or how it ended
-    Column("state", Text, nullable=False),
+    # kind: shadow, canary, experiment; state: running, or how it ended
+    *(Column(name, Text, nullable=False) for name in ("project", "model", "kind", "state")),
     # version that the arms are compared with
     Column("champion", Integer, nullable=False),
-    # JSON list: name, version, share
-    Column("arms", Text, nullable=False),
-    # what divides the subjects
-    Column("salt", Text, nullable=False),
-    # JSON list of shares that a canary goes through
-    Column("steps", Text, nullable=False),
+    # arms: JSON list of name, version, share; salt: divides the subjects; steps: JSON list of a canary's shares
+    *(Column(name, Text, nullable=False) for name in ("arms", "salt", "steps")),
     Column("step_minutes", Float, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("started_by", Text, nullable=False),
-    Column("stepped_at", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("started_at", "started_by", "stepped_at")),
     Column("ended_at", Text),
-    Column("outcome", Text, nullable=False),
-    # JSON of what was counted of each arm
-    Column("evidence", Text, nullable=False),
+    # evidence: JSON of what was counted of each arm
+    *(Column(name, Text, nullable=False) for name in ("outcome", "evidence")),
     Index("rollouts_by_model", "project", "model", "id"),
     Index("rollouts_by_state", "project", "state", "id"),
 )

@@ -6,10 +6,7 @@ import msgspec
 import pytest
 
 from petla.core.errors import NotFoundError
-from petla.core.ids import uuid7_source
-from petla.decisions.record import Decision, ShadowAnswer
 from petla.decisions.shipper import ship
-from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, SpoolWriter
 from petla.deployments.deploy import deploy
 from petla.deployments.rollout import plan_canary, plan_shadow
 from petla.deployments.rollouts import list_rollouts, start
@@ -19,12 +16,12 @@ from petla.monitoring.rollouts.counting import find_evidence
 from petla.monitoring.rollouts.report import make_report
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, SIGNATURE, add_version, open_shop, states_of
+from tests.monitoring.rollouts.pairs import spool_pairs
 
 LIMITS = """
 [models.fraud.deploy]
 disagreement = 0.1
 """
-_make_id = uuid7_source()
 
 
 def make_pair(label: bool, other: bool | None, *, shift: float = 0.0, country: str = "pl", number: int = 0) -> Pair:
@@ -95,25 +92,6 @@ def open_stage(folder: Path) -> Workspace:
         add_version(ws, bias)
     deploy(ws, MODEL, 1, actor="ada")
     return ws
-
-
-def spool_pairs(ws: Workspace, n: int, *, flipped: int = 0, failed: int = 0) -> None:
-    """Write decisions of the champion, and what the shadow said about each."""
-    at_ns = int(ws.clock().timestamp() * 1e9) + 1_000_000
-    made = [
-        Decision(_make_id(), "r", at_ns, MODEL, 1, (1.0, 1, "pl"), False, 0.2, "champion", 90, "0") for _ in range(n)
-    ]
-    said = [
-        ShadowAnswer(each.id, at_ns, MODEL, 2, None, 0.0, 40, "0", "boom")
-        if i < failed
-        else ShadowAnswer(each.id, at_ns, MODEL, 2, i < failed + flipped, 0.3, 40, "0")
-        for i, each in enumerate(made)
-    ]
-    folder = ws.state / SPOOL_FOLDER / "0"
-    for stream, records in ((DECISIONS, made), (SHADOWS, said)):
-        writer = SpoolWriter(folder, stream)
-        writer.append(records)
-        writer.close()
 
 
 def test_report_of_a_shadow_reads_the_log(tmp_path: Path) -> None:

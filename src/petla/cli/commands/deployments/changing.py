@@ -1,10 +1,9 @@
-"""`petla deploy`, `promote`, `rollback` and `deployments`: what answers, for whom, and what runs beside it."""
+"""`petla deploy`, `promote`, `rollback`, `deployments` and `deployments stop`."""
 
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petla.cli.commands import comparison
 from petla.cli.commands.models import require_version
 from petla.cli.output import AsJson, count, print_json, print_table, say
 from petla.cli.parts import workspace_of
@@ -20,16 +19,16 @@ Reason = Annotated[str, typer.Option(help="Why; goes into the audit trail.")]
 Model = Annotated[str, typer.Argument(help="A model of petla.toml.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
+def register(app: typer.Typer) -> typer.Typer:
+    """Add the commands of this file; return the group of `petla deployments`."""
     app.command("deploy", epilog='Example: petla deploy delay:2 --canary 5% --reason "better since May"')(deploy)
     app.command("promote", epilog="Example: petla promote delay")(promote)
     app.command("rollback", epilog="Example: petla rollback delay")(rollback)
     group = typer.Typer(help="What is live for each model, and what runs beside it.", invoke_without_command=True)
     group.callback(epilog="Example: petla deployments")(list_all)
     group.command("stop", epilog="Example: petla deployments stop delay --shadow")(stop)
-    comparison.register(group)
     app.add_typer(group, name="deployments")
+    return group
 
 
 def deploy(
