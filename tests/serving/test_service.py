@@ -16,8 +16,8 @@ from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
 from petla.models.signature import Row
+from petla.serving.doors.inputs.subjects import SubjectSchema, name_subject
 from petla.serving.doors.schema import Schema
-from petla.serving.doors.subjects import SubjectSchema, name_subject
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.request import Call, Request

@@ -19,12 +19,12 @@ from petla.serving.doors.about.openapi import show_document
 from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
+from petla.serving.doors.inputs.subjects import SUBJECT_HEADER, SubjectSchema, name_subject
 from petla.serving.doors.keys import scope_for
 from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
 from petla.serving.doors.standards.rest import answer_inference, write_inference_error
-from petla.serving.doors.subjects import SUBJECT_HEADER, SubjectSchema, name_subject
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.request import Call, Request
 from petla.serving.path.service import Service

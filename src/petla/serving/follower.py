@@ -39,8 +39,8 @@ from petla.deployments.snapshot import (
 )
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
+from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
-from petla.serving.doors.subjects import SubjectSchema
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.request import Request

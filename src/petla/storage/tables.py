@@ -44,9 +44,7 @@ audit = Table(
     Column("subject", Text, nullable=False),
     Column("reason", Text, nullable=False),
     # JSON: the figures and names that belong to it
-    Column("details", Text, nullable=False),
-    Column("previous", Text, nullable=False),
-    Column("hash", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("details", "previous", "hash")),
     Column("signature", LargeBinary, nullable=False),
     PrimaryKeyConstraint("project", "seq"),
 )
@@ -89,9 +87,7 @@ dataset_versions = Table(
     # object that holds the profile; None: not a table
     Column("profile", Text),
     # added by a person, or exported from decisions
-    Column("source", Text, nullable=False),
-    Column("created_at", Text, nullable=False),
-    Column("created_by", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("source", "created_at", "created_by")),
     PrimaryKeyConstraint("project", "dataset", "version"),
     UniqueConstraint("project", "dataset", "digest"),
 )
@@ -106,10 +102,7 @@ forgotten = Table(
     Column("md5", Text, nullable=False),
     Column("dataset", Text, nullable=False),
     # of the file in the dataset; '' where the dataset is one file
-    Column("path", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("path", "reason", "at", "by")),
     PrimaryKeyConstraint("project", "object", "dataset", "path"),
 )
 
@@ -126,13 +119,9 @@ runs = Table(
     Column("commit", Text, nullable=False),
     Column("dirty", Boolean, nullable=False),
     # JSON objects
-    Column("parameters", Text, nullable=False),
-    Column("data", Text, nullable=False),
-    Column("metrics", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("parameters", "data", "metrics")),
     # JSON list of steps: name, key, cached, seconds
-    Column("steps", Text, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("started_at", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("steps", "error", "started_at")),
     Column("finished_at", Text),
     Column("started_by", Text, nullable=False),
     Index("runs_by_model", "project", "model", "id"),
@@ -204,11 +193,7 @@ decisions = Table(
     metadata,
     # in the order in which they were shipped
     Column("seq", _Sequence, primary_key=True),
-    Column("id", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("id", "project", "request_id", "at", "model")),
     Column("version", Integer, nullable=False),
     # JSON object: field -> value as scored
     Column("inputs", Text, nullable=False),
@@ -218,9 +203,7 @@ decisions = Table(
     Column("score", Float, nullable=False),
     Column("served_by", Text, nullable=False),
     Column("latency_us", Integer, nullable=False),
-    Column("worker", Text, nullable=False),
-    Column("trace_id", Text, nullable=False),
-    Column("arm", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("worker", "trace_id", "arm")),
     # JSON list of names
     Column("flags", Text, nullable=False),
     Column("subject", Text, nullable=False),
@@ -242,10 +225,7 @@ shadows = Table(
     "shadows",
     metadata,
     Column("seq", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("decision_id", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("project", "decision_id", "at", "model")),
     Column("version", Integer, nullable=False),
     # JSON value; null: it failed
     Column("label", Text, nullable=False),
@@ -363,9 +343,7 @@ incidents = Table(
     Column("state", Text, nullable=False),
     Column("title", Text, nullable=False),
     # JSON list of the alarms that opened or joined it
-    Column("evidence", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("opened_at", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("evidence", "owner", "opened_at")),
     Column("acknowledged_at", Text),
     Column("resolved_at", Text),
     Column("outcome", Text, nullable=False),
@@ -387,9 +365,7 @@ retrainings = Table(
     Column("approval_id", BigInteger),
     # newest feedback row when it began: the next one wants fresher labels
     Column("last_feedback", BigInteger, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("changed_at", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("outcome", "started_at", "changed_at")),
     Index("retrainings_by_state", "project", "model", "state"),
 )
 
@@ -404,10 +380,7 @@ approvals = Table(
     # waiting, granted, refused, withdrawn
     Column("state", Text, nullable=False),
     # one sentence with the figures
-    Column("question", Text, nullable=False),
-    Column("asked_by", Text, nullable=False),
-    Column("asked_at", Text, nullable=False),
-    Column("decided_by", Text, nullable=False),
+    *(Column(name, Text, nullable=False) for name in ("question", "asked_by", "asked_at", "decided_by")),
     Column("decided_at", Text),
     Column("reason", Text, nullable=False),
     Index("approvals_by_state", "project", "state", "id"),

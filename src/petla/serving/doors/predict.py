@@ -15,8 +15,8 @@ from petla.data.profile.columns import Kind
 from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json
+from petla.serving.doors.inputs.subjects import find_subject
 from petla.serving.doors.inputs.texts import read_text
-from petla.serving.doors.subjects import find_subject
 from petla.serving.path.service import Service
 from petla.serving.plane import PREDICT, Plane
 

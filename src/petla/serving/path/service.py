@@ -14,8 +14,8 @@ import blake3
 
 from petla.core.errors import UnavailableError
 from petla.core.ids import uuid7_source
+from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
-from petla.serving.doors.subjects import SubjectSchema
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.lane import Lane
 from petla.serving.path.request import Request

@@ -17,11 +17,11 @@ from petla.core.errors import Fault, InvalidError, NotFoundError
 from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json, answer_text, join_faults
+from petla.serving.doors.inputs.subjects import find_subject
 from petla.serving.doors.inputs.texts import read_csv
 from petla.serving.doors.responses import Problem
 from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import choose_outputs, to_outputs
-from petla.serving.doors.subjects import find_subject
 from petla.serving.path.request import Answered
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane

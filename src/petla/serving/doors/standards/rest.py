@@ -18,6 +18,7 @@ from petla.models.signature import Row
 from petla.serving.doors.about.health import require_ready
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json, join_faults, refuse_method
+from petla.serving.doors.inputs.subjects import find_subject
 from petla.serving.doors.responses import Headers, Problem
 from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import (
@@ -29,7 +30,6 @@ from petla.serving.doors.standards.columns import (
     to_rows,
 )
 from petla.serving.doors.standards.tensors import Tensor, decode_raw, encode_raw, make_tensor
-from petla.serving.doors.subjects import find_subject
 from petla.serving.path.request import Answered, Call
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
