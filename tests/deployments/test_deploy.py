@@ -181,7 +181,7 @@ def test_workers_that_do_not_answer_in_time_take_the_deployment_back(shop: Works
     ):
         deploy(shop, MODEL, second, actor="ada", wait_s=0.05)
 
-    assert states_of(shop) == {1: "production", 2: "retired"}
+    assert states_of(shop) == {1: "production", 2: "testing"}
     found = find_deployment(shop, MODEL)
     assert found is not None
     assert (found.live, found.standby, found.snapshot) == (1, None, 3)

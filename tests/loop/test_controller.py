@@ -213,7 +213,7 @@ def test_deployment_that_was_killed_before_its_file_is_published_by_the_next_pas
 
     add_version(ws, 2, State.TESTING)
     with monkeypatch.context() as patch:
-        patch.setattr("petla.deployments.deploy.write_atomic", die)
+        patch.setattr("petla.deployments.publishing.write_atomic", die)
         with pytest.raises(KeyboardInterrupt):
             deploy(ws, "delay", 2, actor="ann")
     controller.tick()

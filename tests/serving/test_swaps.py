@@ -82,7 +82,7 @@ def test_version_with_other_answers_than_it_was_packaged_with_is_taken_back(shop
 
     assert load.failures == []
     assert {answer["version"] for answer in load.answers} == {1}
-    assert states_of(shop) == {1: "production", 2: "testing", 3: "retired"}
+    assert states_of(shop) == {1: "production", 2: "testing", 3: "testing"}
     found = find_deployment(shop, MODEL)
     assert found is not None
     assert (found.live, found.standby) == (1, None)
@@ -97,14 +97,14 @@ def test_refused_deployment_whose_command_died_is_taken_back(
 
     strange = add_version(shop, -3.0, golden_shift=-0.1)
     with monkeypatch.context() as patch:
-        patch.setattr("petla.deployments.deploy._await_workers", die)
+        patch.setattr("petla.deployments.publishing._await_workers", die)
         with pytest.raises(KeyboardInterrupt):
             deploy(shop, MODEL, strange, actor="ada")
     wait_until(lambda: any(each.error for each in list_acknowledgements(shop.state)), "the worker refused it")
 
     assert [take_back_refused(shop), take_back_refused(shop)] == [True, False]
 
-    assert states_of(shop) == {1: "production", 2: "testing", 3: "retired"}
+    assert states_of(shop) == {1: "production", 2: "testing", 3: "testing"}
     assert predict(port).content["version"] == 1
     deploy(shop, MODEL, 2, actor="ada")
     assert take_back_refused(shop) is False

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
+from petla.api.deployments import HANDLERS as DEPLOYMENTS
 from petla.api.status import (
     ModelStatus,
     Status,
@@ -92,6 +93,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         read_decisions,
         read_decision,
         read_audit,
+        *DEPLOYMENTS,
     ]
     provide = Provide(lambda: ws, sync_to_thread=False)
     return [Router(path="/api", route_handlers=handlers, dependencies={"ws": provide})]

@@ -20,7 +20,7 @@ HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.data", ("data", "git")),
     ("petla.cli.commands.runs", ("run", "run-request", "runs")),
     ("petla.cli.commands.models", ("models",)),
-    ("petla.cli.commands.deploy", ("deploy", "rollback", "deployments")),
+    ("petla.cli.commands.deployments", ("deploy", "promote", "rollback", "deployments")),
     ("petla.cli.commands.serving.keys", ("keys",)),
     ("petla.cli.commands.guards", ("guards", "reviews")),
     ("petla.cli.commands.restore", ("restore",)),

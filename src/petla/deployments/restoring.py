@@ -200,7 +200,11 @@ def _restore_models(ws: Workspace, made: Workspace, snapshot: Snapshot | None) -
         for model, route in snapshot.routes.items():
             row = _row_of(model, route.live.version, route.standby.version if route.standby else None, snapshot, ws)
             records.put_deployment(change.connection, made.name, row)
-        records.add_snapshot(change.connection, msgspec.structs.replace(snapshot, project=made.name))
+        # What ran beside the champions is an experiment of then: it does not begin again.
+        routes = {
+            model: msgspec.structs.replace(route, split=None, shadow=None) for model, route in snapshot.routes.items()
+        }
+        records.add_snapshot(change.connection, msgspec.structs.replace(snapshot, project=made.name, routes=routes))
         change.record(snapshot=snapshot.number)
     republish(made)
 

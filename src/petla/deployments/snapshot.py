@@ -4,6 +4,7 @@ The control plane writes it; every worker reads it, loads, warms and verifies wh
 Beside it lies one acknowledgement per worker, which says how far that worker has come.
 """
 
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -55,6 +56,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     # stays loaded, so that a rollback is one swap
     standby: Variant | None = None
     answer: AnswerTable
+    # field of a request that says whom it is about; empty: none
+    subject: str = ""
     split: Split | None = None
     shadow: Shadow | None = None
     # limits, fallback and guards of the project file, as they were when this was published
@@ -68,6 +71,33 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     project: str
     at: str
     routes: dict[str, Route]
+
+
+class VersionStage(StrEnum):
+    """How far a worker has come with a version; the order is that of its life."""
+
+    # its package's signature and bytes are good, and its model is in memory
+    LOADED = "loaded"
+    # it has answered once
+    WARMED = "warmed"
+    # it answers its golden rows as it did when it was packaged
+    VERIFIED = "verified"
+    # it answers, or is the shadow
+    LIVE = "live"
+    # it is asked nothing new, and answers what it was asked
+    DRAINING = "draining"
+    # it stays in memory, so that a rollback loads nothing
+    STANDBY = "standby"
+
+
+class VersionStatus(msgspec.Struct, frozen=True):
+    """One version in one worker."""
+
+    model: str
+    version: int
+    stage: VersionStage
+    # champion, standby, shadow, or the name of an arm; empty: none yet, or none any more
+    role: str = ""
 
 
 class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +115,7 @@ class Acknowledgement(msgspec.Struct, frozen=True, kw_only=True):
     swap_ms: float = 0.0
     # why it does not serve what it has seen; empty: it does
     error: str = ""
+    versions: tuple[VersionStatus, ...] = ()
 
 
 def variants_of(route: Route) -> list[Variant]:

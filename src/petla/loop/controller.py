@@ -1,8 +1,8 @@
 """The controller: compares what is wanted with what is, takes one step, records it.
 
-One pass ships what the spools hold, judges the windows that closed, opens incidents, begins the retrainings that the
-policy wants, and takes one step of each that is under way. Nothing it needs is only in its memory: killed anywhere, the
-next one goes on.
+One pass ships what the spools hold, lets rollouts go on or ends them, judges the windows that closed, opens incidents,
+begins the retrainings that the policy wants, and takes one step of each that is under way. Nothing it needs is only in
+its memory: killed anywhere, the next one goes on.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from petla.decisions.retention import Retention
 from petla.decisions.reviews.reviewing import make_collector
 from petla.decisions.shipper import ship
 from petla.deployments.access.granting import publish as publish_keys
+from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import republish, take_back_refused
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
@@ -24,11 +25,13 @@ from petla.loop.retraining.retrainings import CONTROLLER, begin, list_retraining
 from petla.loop.retraining.states import Retraining
 from petla.loop.retraining.steps import advance, clean_up, give_up
 from petla.loop.retraining.trainer import Trainer
+from petla.loop.rollouts.steps import advance_rollout
 from petla.models.registry import find_champion
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind
 from petla.monitoring.judging import NotBefore, find_oldest_unjudged, judge_drift, judge_quality
 from petla.monitoring.reference import open_references
+from petla.monitoring.rollouts.counting import make_rollout_counter
 from petla.monitoring.views import list_new_alarms
 from petla.storage.workspace import Workspace
 
@@ -43,6 +46,8 @@ ATTEMPTS = 5
 _SHIPPED_AT_ONCE = 50_000
 # seconds until it is looked again for decisions that were kept long enough
 _EXPIRE_S = 60.0
+# until a rollout's step that failed is tried again
+_ROLLOUT_REST_S = 10.0
 _KINDS: tuple[FindingKind, ...] = ("drift", "quality")
 
 
@@ -58,7 +63,7 @@ class Controller:
         self._rest_s = rest_s
         self._ws = ws
         self._references = open_references(ws)
-        self._counters = [make_counter(ws, self._references), make_collector(ws)]
+        self._counters = [make_counter(ws, self._references), make_rollout_counter(ws), make_collector(ws)]
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
         self._retention = Retention(ws, [find_oldest_unjudged])
@@ -66,6 +71,7 @@ class Controller:
         # retraining -> attempts that failed in a row, and when the next one may be made
         self._faults: dict[int, int] = {}
         self._not_before_s: dict[int, float] = {}
+        self._rollout_not_before_s: dict[int, float] = {}
 
     def tick(self) -> None:
         """Do one pass: ship, judge, open incidents, take one step of each retraining."""
@@ -75,6 +81,7 @@ class Controller:
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
         ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE)
+        self._advance_rollouts()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
         for model in self._ws.project.models:
@@ -106,6 +113,18 @@ class Controller:
     def close(self) -> None:
         """End what this controller started; the next one takes it up from the rows."""
         self._trainer.close()
+
+    def _advance_rollouts(self) -> None:
+        """Take one step of each rollout; one that the workers did not take is tried again after a rest."""
+        for rollout in list_rollouts(self._ws, is_running=True):
+            if time.monotonic() < self._rollout_not_before_s.get(rollout.id, 0.0):
+                continue
+            try:
+                advance_rollout(self._ws, rollout, self._references)
+            except PetlaError as error:
+                self._rollout_not_before_s[rollout.id] = time.monotonic() + _ROLLOUT_REST_S
+                details = {"rollout": rollout.id, "model": rollout.model, "error": str(error)}
+                logger.warning("rollout.step_failed", extra=details)
 
     def _tend_incidents(self, model: str) -> None:
         """Open incidents for alarms about the champion; close those about versions that are live no longer."""

@@ -29,7 +29,8 @@ MOVES: dict[State, frozenset[State]] = {
     State.TESTING: frozenset({State.SHADOW, State.CANARY, State.PRODUCTION, State.REJECTED}),
     State.SHADOW: frozenset({State.TESTING, State.CANARY, State.PRODUCTION, State.REJECTED}),
     State.CANARY: frozenset({State.TESTING, State.PRODUCTION, State.REJECTED}),
-    State.PRODUCTION: frozenset({State.RETIRED}),
+    # to testing only where no worker could serve it
+    State.PRODUCTION: frozenset({State.RETIRED, State.TESTING}),
     State.RETIRED: frozenset({State.PRODUCTION}),
     State.REJECTED: frozenset(),
 }

@@ -7,17 +7,19 @@ snapshot serves. Everything else is a door of the table below.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from petla.core.errors import PetlaError
 from petla.core.names import suggest
 from petla.deployments.access.keys import Scope as KeyScope
+from petla.models.signature import Row
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
 from petla.serving.doors.about.openapi import show_document
 from petla.serving.doors.calls import echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
+from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.keys import scope_for
 from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for, mark_served
@@ -113,14 +115,24 @@ class App:
         body = await self._read(given, receive)
         if body is None:
             return self._refuse_body(PREFIXES[PREDICT])
-        if len(body) <= _INLINE_BODY_BYTES:
+        subjects: Sequence[str] = ()
+        if service.about is not None:
+            rows, is_many, subjects = await self._decode_about(service.about, body)
+        elif len(body) <= _INLINE_BODY_BYTES:
             rows, is_many = service.schema.decode(body)
         else:
             rows, is_many = await asyncio.to_thread(service.schema.decode, body)
-        request = Request(rows, call, is_many=is_many)
+        if call.subject and not any(subjects):
+            subjects = [call.subject] * len(rows)
+        request = Request(rows, call, is_many=is_many, subjects=subjects)
         answer = await service.answer(request)
         headers = headers_for(len(answer))
         return 200, answer, mark_served(headers, request.served_by) if request.served_by else headers
+
+    async def _decode_about(self, about: SubjectSchema, body: bytes) -> tuple[list[Row], bool, list[str]]:
+        if len(body) <= _INLINE_BODY_BYTES:
+            return about.decode(body)
+        return await asyncio.to_thread(about.decode, body)
 
     async def _answer_other(self, scope: Scope, given: Given, receive: Receive) -> tuple[Answer, ModelMetrics]:
         """Answer what has no way of its own; return where it is counted as well."""

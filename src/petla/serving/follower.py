@@ -2,10 +2,12 @@
 
 - What serves is never touched by loading: a thread loads, verifies and warms; the exchange happens between two turns
   of the loop.
-- A snapshot of which a champion cannot be loaded leaves everything as it is, and the acknowledgement says why. The
-  next number is tried again.
-- Only where nothing serves yet, after a start, the models that can be loaded serve without the others.
+- A snapshot of which a champion, an arm or a shadow cannot be loaded leaves everything as it is, and the
+  acknowledgement says why. The next number is tried again.
+- Only where nothing serves yet, after a start, the models that can be loaded serve without the others, and a champion
+  serves without the arms that cannot be loaded.
 - The version that stands by stays loaded, so that a rollback loads nothing.
+- What becomes of each version is said as it happens: loaded, warmed, verified, live, draining, standby.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,29 +24,39 @@ import msgspec
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
+from petla.decisions.record import Decision
 from petla.deployments.server import write_acknowledgement
 from petla.deployments.snapshot import (
     Acknowledgement,
     Route,
     Snapshot,
     Variant,
+    VersionStage,
+    VersionStatus,
     read_snapshot,
     snapshot_path,
     variants_of,
 )
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
+from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.protection import LaneMaker
+from petla.serving.path.request import Request
 from petla.serving.path.service import Service
+from petla.serving.path.shadow import Shadow
 from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
+from petla.serving.stages import Stages
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 
 logger = logging.getLogger(__name__)
+
+# is told how far a version has come
+Tell = Callable[[str, Variant, VersionStage], None]
 
 POLL_S = 0.02
 _PUBLISH_EVERY_S = 1.0
@@ -57,6 +69,13 @@ class _Loading(msgspec.Struct, frozen=True):
     versions: dict[str, Loaded]
     # model -> why its champion cannot serve
     failures: dict[str, str]
+    # why versions cannot run beside their champions
+    lacking: list[str]
+
+    @property
+    def error(self) -> str:
+        """All that cannot be served; empty: everything can."""
+        return "; ".join([*self.failures.values(), *self.lacking])
 
 
 class Follower:
@@ -87,6 +106,11 @@ class Follower:
         self._serving = 0
         self._versions: dict[str, Loaded] = {}
         self._services: dict[str, Service] = {}
+        # (model, package, share) -> the shadow that runs
+        self._shadows: dict[tuple[str, str, float], Shadow] = {}
+        self._shadows_before: dict[tuple[str, str, float], Shadow] = {}
+        self._stages = Stages(self._say_stages)
+        self._said = Acknowledgement(worker=recorder.worker, pid=os.getpid(), serving=0, seen=0, at="")
         self._retiring: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -111,12 +135,13 @@ class Follower:
         if snapshot is None:
             return False
         begun = time.perf_counter()
+        loading = await asyncio.to_thread(self._load, snapshot, asyncio.get_running_loop())
         self._seen = snapshot.number
-        loading = await asyncio.to_thread(self._load, snapshot)
         load_ms = (time.perf_counter() - begun) * 1e3
-        error = "; ".join(loading.failures.values())
+        error = loading.error
         if error and self._serving:
-            await self._retire([v for digest, v in loading.versions.items() if digest not in self._versions], [])
+            await self._close([v for digest, v in loading.versions.items() if digest not in self._versions])
+            self._stages.settle(self._versions)
             self._acknowledge(load_ms=load_ms, error=error)
             logger.error("snapshot.refused", extra={"number": snapshot.number, "reason": error})
             return True
@@ -145,31 +170,43 @@ class Follower:
             return None
         return None if snapshot is None or snapshot.number == self._seen else snapshot
 
-    def _load(self, snapshot: Snapshot) -> _Loading:
+    def _load(self, snapshot: Snapshot, loop: asyncio.AbstractEventLoop) -> _Loading:
         """Load, verify and warm what is not loaded yet; on a thread."""
         versions: dict[str, Loaded] = {}
         failures: dict[str, str] = {}
+        lacking: list[str] = []
+
+        def tell(model: str, variant: Variant, stage: VersionStage) -> None:
+            loop.call_soon_threadsafe(self._stages.tell, VersionStatus(model, variant.version, stage))
+
         for model, route in snapshot.routes.items():
             for variant in variants_of(route):
                 try:
-                    versions[variant.package] = self._versions.get(variant.package) or self._open(model, variant, route)
+                    known = self._versions.get(variant.package) or versions.get(variant.package)
+                    versions[variant.package] = known or self._open(model, variant, route, tell)
                 except Exception as error:
                     # Whatever it is: what serves goes on, and the worker does not die of a version that it cannot load.
                     named = {"model": model, "version": variant.version, "reason": str(error)}
                     logger.warning("version.refused", extra=named)
+                    reason = f"model {model}:{variant.version}: {error}"
                     if variant is route.live:
-                        failures[model] = f"model {model}:{variant.version}: {error}"
-        return _Loading(versions, failures)
+                        failures[model] = reason
+                    elif variant is not route.standby:
+                        lacking.append(reason)
+        return _Loading(versions, failures, lacking)
 
-    def _open(self, model: str, variant: Variant, route: Route) -> Loaded:
+    def _open(self, model: str, variant: Variant, route: Route, tell: Tell) -> Loaded:
         package = load_package(self._objects, self._keys, variant.package)
         if package.model != model:
             raise CorruptError(f"package {variant.package} is of model {package.model}, not of {model}")
         runtime = open_runtime(package, self._objects, limits=route.policy.serving)
         try:
-            check_golden(package, runtime)
+            tell(model, variant, VersionStage.LOADED)
             for golden in package.golden[:1]:
                 runtime.score([golden.row])
+            tell(model, variant, VersionStage.WARMED)
+            check_golden(package, runtime)
+            tell(model, variant, VersionStage.VERIFIED)
         except BaseException:
             runtime.close()
             raise
@@ -177,9 +214,9 @@ class Follower:
 
     def _swap(self, snapshot: Snapshot, loading: _Loading) -> float:
         begun = time.perf_counter()
-        before = self._versions
+        before, self._shadows_before = self._versions, self._shadows
         lanes_before = [lane for service in self._services.values() for lane in service.lanes]
-        self._versions = loading.versions
+        self._versions, self._shadows = loading.versions, {}
         self._services = {
             model: self._make_service(model, route)
             for model, route in snapshot.routes.items()
@@ -192,7 +229,9 @@ class Follower:
         self._plane.exchange(self._services)
         swap_ms = (time.perf_counter() - begun) * 1e3
         gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
-        task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before))
+        shadows = [shadow for key, shadow in self._shadows_before.items() if key not in self._shadows]
+        self._stages.drain(snapshot, self._versions)
+        task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before, shadows))
         self._retiring.add(task)
         task.add_done_callback(self._retiring.discard)
         return swap_ms
@@ -201,17 +240,48 @@ class Follower:
         counts, wait_s = self._metrics.of(model), self._longest_wait_s
         maker = LaneMaker(route, self._versions, self._recorder, counts, self._make_id, wait_s)
         champion = maker.make_champion()
+        champion.mirror = self._find_mirror(model, route)
+        about = None
+        if route.subject:
+            about = SubjectSchema(self._versions[route.live.package].package.signature, route.subject)
         if route.split is None:
-            return Service(champion)
-        arms = [(maker.make_arm(arm.variant, arm.name), arm.share) for arm in route.split.arms]
-        return Service(champion, salt=route.split.salt, arms=arms)
+            return Service(champion, about=about)
+        # the champion answers for an arm that could not be loaded
+        arms = [
+            (maker.make_arm(arm.variant, arm.name) if arm.variant.package in self._versions else champion, arm.share)
+            for arm in route.split.arms
+        ]
+        return Service(champion, salt=route.split.salt, arms=arms, about=about)
 
-    async def _retire(self, gone: list[Loaded], lanes: list[Lane]) -> None:
+    def _find_mirror(self, model: str, route: Route) -> Callable[[Sequence[Decision], Sequence[Request]], None] | None:
+        """Return what is to see the champion's decisions; a shadow that runs already goes on with what it has."""
+        if route.shadow is None or route.shadow.variant.package not in self._versions:
+            return None
+        variant, share = route.shadow.variant, route.shadow.share
+        key = model, variant.package, share
+        shadow = self._shadows_before.get(key)
+        if shadow is None:
+            loaded = self._versions[variant.package]._replace(version=variant.version)
+            shadow = Shadow(loaded, share, self._recorder, self._metrics.of(model))
+        self._shadows[key] = shadow
+        return shadow.mirror
+
+    async def _retire(self, gone: list[Loaded], lanes: list[Lane], shadows: list[Shadow]) -> None:
         """Close versions once the last request that they were asked is answered."""
         for lane in lanes:
             await lane.drained()
+        for shadow in shadows:
+            await shadow.close()
+        await self._close(gone)
+        self._stages.settle(self._versions)
+
+    async def _close(self, gone: list[Loaded]) -> None:
         for loaded in gone:
             await asyncio.to_thread(loaded.runtime.close)
+
+    def _say_stages(self, versions: tuple[VersionStatus, ...]) -> None:
+        """Say how far the versions have come, without another word about the snapshot."""
+        self._write(msgspec.structs.replace(self._said, versions=versions))
 
     def _acknowledge(self, *, load_ms: float = 0.0, swap_ms: float = 0.0, error: str = "") -> None:
         said = Acknowledgement(
@@ -223,7 +293,12 @@ class Follower:
             load_ms=load_ms,
             swap_ms=swap_ms,
             error=error,
+            versions=self._stages.list(),
         )
+        self._write(said)
+
+    def _write(self, said: Acknowledgement) -> None:
+        self._said = said
         with _kept_going():
             write_acknowledgement(self._state, said)
 

@@ -23,6 +23,7 @@ _FAMILIES = {
     "petla_request_latency_seconds": ("histogram", "Seconds from the arrival of a request to its answer."),
     "petla_rows_replaced_total": ("counter", "Rows that something else answered than the version that was asked."),
     "petla_rows_flagged_total": ("counter", "Rows that a guard found unusual."),
+    "petla_shadow_rows_total": ("counter", "Decisions shown to a shadow: answered, failed, or dropped when busy."),
     "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded."),
     "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
     "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),
@@ -34,7 +35,17 @@ _FAMILIES = {
 class ModelMetrics:
     """Counts of one model in one worker; they outlive its versions."""
 
-    __slots__ = ("flagged", "latencies", "latency_sum_ns", "replaced", "rows", "statuses")
+    __slots__ = (
+        "flagged",
+        "latencies",
+        "latency_sum_ns",
+        "replaced",
+        "rows",
+        "shadow_answered",
+        "shadow_dropped",
+        "shadow_failed",
+        "statuses",
+    )
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
@@ -44,6 +55,13 @@ class ModelMetrics:
         # what answered in the place of the version that was asked -> rows; name of a guard -> rows
         self.replaced: dict[str, int] = {}
         self.flagged: dict[str, int] = {}
+        # rows that a shadow answered, failed at, or never got
+        self.shadow_answered = self.shadow_failed = self.shadow_dropped = 0
+
+    @property
+    def shadow_rows(self) -> dict[str, int]:
+        """Rows shown to a shadow, by what came of them."""
+        return {"answered": self.shadow_answered, "failed": self.shadow_failed, "dropped": self.shadow_dropped}
 
     def count(self, status: int) -> None:
         """Count one request."""
@@ -106,6 +124,12 @@ class Metrics:
             f'petla_rows_answered_total{{model="{name}",{worker}}} {counts.rows}' for name, counts in models if name
         ]
         latencies = [line for name, counts in models if name for line in _histogram(name, worker, counts)]
+        shadows = [
+            f'petla_shadow_rows_total{{model="{name}",outcome="{outcome}",{worker}}} {n}'
+            for name, counts in models
+            for outcome, n in counts.shadow_rows.items()
+            if name and any(counts.shadow_rows.values())
+        ]
         samples = (
             requests,
             rows,
@@ -116,6 +140,7 @@ class Metrics:
                 for line in _tally("replaced", "served_by", name, worker, counts.replaced)
             ],
             [line for name, counts in models for line in _tally("flagged", "flag", name, worker, counts.flagged)],
+            shadows,
             [f"petla_spool_writes_failed_total{{{worker}}} {self.spool_failures}"],
             [f"petla_decisions_lost_total{{{worker}}} {self.decisions_lost}"],
             [f"petla_shadow_answers_lost_total{{{worker}}} {self.shadows_lost}"],

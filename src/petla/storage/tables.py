@@ -27,6 +27,18 @@ metadata = MetaData()
 _Sequence = BigInteger().with_variant(Integer, "sqlite")
 
 
+def _texts(*names: str) -> list[Column[Any]]:
+    return [Column(name, Text, nullable=False) for name in names]
+
+
+def _of_version() -> list[Column[Any]]:
+    return [*_texts("project", "model"), Column("version", Integer, nullable=False)]
+
+
+def _of_window() -> list[Column[Any]]:
+    return [*_of_version(), *(Column(name, Integer, nullable=False) for name in ("number", "rows"))]
+
+
 def _only_where(condition: str) -> dict[str, Any]:
     return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
 
@@ -36,17 +48,13 @@ audit = Table(
     metadata,
     Column("project", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("actor", Text, nullable=False),
+    *_texts("at", "actor"),
     # noun.past_verb, such as model.promoted
     Column("action", Text, nullable=False),
     # what it happened to, such as delay:3
-    Column("subject", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    *_texts("subject", "reason"),
     # JSON: the figures and names that belong to it
-    Column("details", Text, nullable=False),
-    Column("previous", Text, nullable=False),
-    Column("hash", Text, nullable=False),
+    *_texts("details", "previous", "hash"),
     Column("signature", LargeBinary, nullable=False),
     PrimaryKeyConstraint("project", "seq"),
 )
@@ -65,8 +73,7 @@ api_keys = Table(
     # 0: no limit
     Column("rate_per_s", Float, nullable=False),
     Column("burst", Integer, nullable=False),
-    Column("created_at", Text, nullable=False),
-    Column("created_by", Text, nullable=False),
+    *_texts("created_at", "created_by"),
     # None: it opens something
     Column("revoked_at", Text),
     PrimaryKeyConstraint("project", "number"),
@@ -75,8 +82,7 @@ api_keys = Table(
 dataset_versions = Table(
     "dataset_versions",
     metadata,
-    Column("project", Text, nullable=False),
-    Column("dataset", Text, nullable=False),
+    *_texts("project", "dataset"),
     Column("version", Integer, nullable=False),
     # digest of the manifest: list of path, size, object
     Column("digest", Text, nullable=False),
@@ -89,9 +95,7 @@ dataset_versions = Table(
     # object that holds the profile; None: not a table
     Column("profile", Text),
     # added by a person, or exported from decisions
-    Column("source", Text, nullable=False),
-    Column("created_at", Text, nullable=False),
-    Column("created_by", Text, nullable=False),
+    *_texts("source", "created_at", "created_by"),
     PrimaryKeyConstraint("project", "dataset", "version"),
     UniqueConstraint("project", "dataset", "digest"),
 )
@@ -103,13 +107,9 @@ forgotten = Table(
     # of the object whose bytes were removed everywhere
     Column("object", Text, nullable=False),
     # DVC's name for the same bytes
-    Column("md5", Text, nullable=False),
-    Column("dataset", Text, nullable=False),
+    *_texts("md5", "dataset"),
     # of the file in the dataset; '' where the dataset is one file
-    Column("path", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("by", Text, nullable=False),
+    *_texts("path", "reason", "at", "by"),
     PrimaryKeyConstraint("project", "object", "dataset", "path"),
 )
 
@@ -117,22 +117,16 @@ runs = Table(
     "runs",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("project", "model"),
     # running, done, failed, interrupted
     Column("state", Text, nullable=False),
     # person, retraining:7
-    Column("cause", Text, nullable=False),
-    Column("commit", Text, nullable=False),
+    *_texts("cause", "commit"),
     Column("dirty", Boolean, nullable=False),
     # JSON objects
-    Column("parameters", Text, nullable=False),
-    Column("data", Text, nullable=False),
-    Column("metrics", Text, nullable=False),
+    *_texts("parameters", "data", "metrics"),
     # JSON list of steps: name, key, cached, seconds
-    Column("steps", Text, nullable=False),
-    Column("error", Text, nullable=False),
-    Column("started_at", Text, nullable=False),
+    *_texts("steps", "error", "started_at"),
     Column("finished_at", Text),
     Column("started_by", Text, nullable=False),
     Index("runs_by_model", "project", "model", "id"),
@@ -141,9 +135,7 @@ runs = Table(
 model_versions = Table(
     "model_versions",
     metadata,
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    *_of_version(),
     Column("state", Text, nullable=False),
     Column("run_id", BigInteger, nullable=False),
     # digest of the signed package manifest
@@ -151,21 +143,18 @@ model_versions = Table(
     # JSON of the birth certificate
     Column("certificate", Text, nullable=False),
     # JSON of the gates' verdict; empty: not judged yet
-    Column("verdict", Text, nullable=False),
-    Column("created_at", Text, nullable=False),
+    *_texts("verdict", "created_at"),
     PrimaryKeyConstraint("project", "model", "version"),
 )
 
 deployments = Table(
     "deployments",
     metadata,
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("project", "model"),
     Column("live", Integer, nullable=False),
     # kept in memory by the workers, so that a rollback is one swap
     Column("standby", Integer),
-    Column("changed_at", Text, nullable=False),
-    Column("changed_by", Text, nullable=False),
+    *_texts("changed_at", "changed_by"),
     PrimaryKeyConstraint("project", "model"),
 )
 
@@ -174,9 +163,27 @@ snapshots = Table(
     metadata,
     Column("project", Text, nullable=False),
     Column("number", Integer, nullable=False),
-    Column("document", Text, nullable=False),
-    Column("at", Text, nullable=False),
+    *_texts("document", "at"),
     PrimaryKeyConstraint("project", "number"),
+)
+
+rollouts = Table(
+    "rollouts",
+    metadata,
+    Column("id", _Sequence, primary_key=True),
+    # kind: shadow, canary, experiment; state: running, or how it ended
+    *_texts("project", "model", "kind", "state"),
+    # version that the arms are compared with
+    Column("champion", Integer, nullable=False),
+    # arms: JSON list of name, version, share; salt: divides the subjects; steps: JSON list of a canary's shares
+    *_texts("arms", "salt", "steps"),
+    Column("step_minutes", Float, nullable=False),
+    *_texts("started_at", "started_by", "stepped_at"),
+    Column("ended_at", Text),
+    # evidence: JSON of what was counted of each arm
+    *_texts("outcome", "evidence"),
+    Index("rollouts_by_model", "project", "model", "id"),
+    Index("rollouts_by_state", "project", "state", "id"),
 )
 
 # On PostgreSQL a table of its own for each project and day, see `storage.partitions`; what is unique names the day.
@@ -185,11 +192,7 @@ decisions = Table(
     metadata,
     # in the order in which they were shipped
     Column("seq", _Sequence, primary_key=True),
-    Column("id", Text, nullable=False),
-    Column("project", Text, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("id", "project", "request_id", "at", "model"),
     Column("version", Integer, nullable=False),
     # JSON object: field -> value as scored
     Column("inputs", Text, nullable=False),
@@ -199,12 +202,9 @@ decisions = Table(
     Column("score", Float, nullable=False),
     Column("served_by", Text, nullable=False),
     Column("latency_us", Integer, nullable=False),
-    Column("worker", Text, nullable=False),
-    Column("trace_id", Text, nullable=False),
-    Column("arm", Text, nullable=False),
+    *_texts("worker", "trace_id", "arm"),
     # JSON list of names
-    Column("flags", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    *_texts("flags", "subject"),
     # JSON list: effect of each input; empty: none
     Column("explanation", Text, nullable=False),
     # NOTE: indexes in which every new row comes last are cheap to keep, and the newest rows are found without sorting.
@@ -223,17 +223,13 @@ shadows = Table(
     "shadows",
     metadata,
     Column("seq", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("decision_id", Text, nullable=False),
-    Column("at", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("project", "decision_id", "at", "model"),
     Column("version", Integer, nullable=False),
     # JSON value; null: it failed
     Column("label", Text, nullable=False),
     Column("score", Float, nullable=False),
     Column("latency_us", Integer, nullable=False),
-    Column("worker", Text, nullable=False),
-    Column("error", Text, nullable=False),
+    *_texts("worker", "error"),
     Index("shadows_by_decision", "project", "decision_id"),
     Index("shadows_by_version", "project", "model", "version", "at", "seq"),
     Index("shadows_by_project", "project", "at", "seq"),
@@ -248,8 +244,7 @@ feedback = Table(
     "feedback",
     metadata,
     Column("seq", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("decision_id", Text, nullable=False),
+    *_texts("project", "decision_id"),
     # JSON value: what turned out to be true
     Column("truth", Text, nullable=False),
     # when it was reported
@@ -271,8 +266,7 @@ reviews = Table(
     Column("seq", _Sequence, primary_key=True),
     Column("project", Text, nullable=False),
     # of the decision
-    Column("id", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("id", "model"),
     Column("version", Integer, nullable=False),
     Column("at", Text, nullable=False),
     # JSON: the provisional answer
@@ -310,33 +304,23 @@ spool_positions = Table(
 windows = Table(
     "windows",
     metadata,
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("rows", Integer, nullable=False),
+    *_of_window(),
     # JSON: feature -> counts along the profile's edges
     Column("counts", Text, nullable=False),
     Column("closed", Boolean, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("ended_at", Text, nullable=False),
+    *_texts("started_at", "ended_at"),
     PrimaryKeyConstraint("project", "model", "version", "number"),
 )
 
 quality_windows = Table(
     "quality_windows",
     metadata,
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("rows", Integer, nullable=False),
+    *_of_window(),
     # JSON: metric -> value
     Column("metrics", Text, nullable=False),
     # newest feedback row that was counted
     Column("last_feedback", BigInteger, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("ended_at", Text, nullable=False),
+    *_texts("started_at", "ended_at"),
     PrimaryKeyConstraint("project", "model", "version", "number"),
 )
 
@@ -344,15 +328,12 @@ findings = Table(
     "findings",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    *_of_version(),
     # drift, quality
     Column("kind", Text, nullable=False),
     Column("window", Integer, nullable=False),
     # feature or metric
-    Column("what", Text, nullable=False),
-    Column("measure", Text, nullable=False),
+    *_texts("what", "measure"),
     Column("value", Float, nullable=False),
     Column("limit", Float),
     Column("rows", Integer, nullable=False),
@@ -366,18 +347,13 @@ incidents = Table(
     "incidents",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    *_of_version(),
     # drift, quality; names the playbook
     Column("kind", Text, nullable=False),
     # open, acknowledged, resolved
-    Column("state", Text, nullable=False),
-    Column("title", Text, nullable=False),
+    *_texts("state", "title"),
     # JSON list of the alarms that opened or joined it
-    Column("evidence", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("opened_at", Text, nullable=False),
+    *_texts("evidence", "owner", "opened_at"),
     Column("acknowledged_at", Text),
     Column("resolved_at", Text),
     Column("outcome", Text, nullable=False),
@@ -388,8 +364,7 @@ retrainings = Table(
     "retrainings",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
+    *_texts("project", "model"),
     Column("incident_id", BigInteger, nullable=False),
     Column("state", Text, nullable=False),
     # filled in as it goes on
@@ -399,9 +374,7 @@ retrainings = Table(
     Column("approval_id", BigInteger),
     # newest feedback row when it began: the next one wants fresher labels
     Column("last_feedback", BigInteger, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("started_at", Text, nullable=False),
-    Column("changed_at", Text, nullable=False),
+    *_texts("outcome", "started_at", "changed_at"),
     Index("retrainings_by_state", "project", "model", "state"),
 )
 
@@ -409,17 +382,12 @@ approvals = Table(
     "approvals",
     metadata,
     Column("id", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("version", Integer, nullable=False),
+    *_of_version(),
     Column("champion", Integer),
     # waiting, granted, refused, withdrawn
     Column("state", Text, nullable=False),
     # one sentence with the figures
-    Column("question", Text, nullable=False),
-    Column("asked_by", Text, nullable=False),
-    Column("asked_at", Text, nullable=False),
-    Column("decided_by", Text, nullable=False),
+    *_texts("question", "asked_by", "asked_at", "decided_by"),
     Column("decided_at", Text),
     Column("reason", Text, nullable=False),
     Index("approvals_by_state", "project", "state", "id"),

@@ -14,6 +14,9 @@ from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
 from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
+from petla.deployments.beside.rollout import RolloutKind
+from petla.deployments.beside.rollouts import promote, stop
+from petla.deployments.deploy import rollback
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
 from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
@@ -24,6 +27,7 @@ from petla.web.pages.incident import make_incident, make_incidents
 from petla.web.pages.model import make_model
 from petla.web.pages.overview import make_overview
 from petla.web.pages.review import make_review, make_reviews
+from petla.web.pages.rollout import make_rollout
 from petla.web.pages.trail import make_audit, make_decisions
 from petla.web.rendering import find_asset, render
 
@@ -56,6 +60,22 @@ class WordForm(msgspec.Struct, frozen=True):
     csrf_token: str = ""
 
 
+class VersionForm(msgspec.Struct, frozen=True):
+    """A version, and a person's word."""
+
+    version: int
+    reason: str = ""
+    csrf_token: str = ""
+
+
+class EndForm(msgspec.Struct, frozen=True):
+    """What is to end, and a person's word."""
+
+    kind: RolloutKind
+    reason: str = ""
+    csrf_token: str = ""
+
+
 class ThemeForm(msgspec.Struct, frozen=True):
     """Light or dark, and the page to go back to."""
 
@@ -83,6 +103,11 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_model,
         show_version,
         show_decisions,
+        show_rollouts,
+        show_rollout,
+        promote_version,
+        stop_rollout,
+        roll_back,
         show_approvals,
         show_approval,
         grant_approval,
@@ -146,6 +171,39 @@ def show_version(ws: Here, request: Visitor, model: FromPath[str], version: From
 def show_decisions(ws: Here, request: Visitor, model: FromPath[str]) -> Page:
     """Show the newest decisions of a model."""
     return _answer(ws, request, "decisions.html", make_decisions(ws, model))
+
+
+@get("/models/{model:str}/rollouts", sync_to_thread=True)
+def show_rollouts(ws: Here, request: Visitor, model: FromPath[str]) -> Page:
+    """Show what runs beside the champion, else what ran last."""
+    return _answer(ws, request, "rollout.html", make_rollout(ws, model))
+
+
+@get("/models/{model:str}/rollouts/{rollout:int}", sync_to_thread=True)
+def show_rollout(ws: Here, request: Visitor, model: FromPath[str], rollout: FromPath[int]) -> Page:
+    """Show one shadow, canary or experiment."""
+    return _answer(ws, request, "rollout.html", make_rollout(ws, model, rollout))
+
+
+@post("/models/{model:str}/promote", sync_to_thread=True)
+def promote_version(ws: Here, request: Visitor, model: FromPath[str], data: URLEncodedBody[VersionForm]) -> Page:
+    """Let a version that runs beside the champion take its place."""
+    promote(ws, model, version=data.version, actor=request.user, reason=data.reason.strip())
+    return _go(f"/models/{model}/rollouts")
+
+
+@post("/models/{model:str}/stop", sync_to_thread=True)
+def stop_rollout(ws: Here, request: Visitor, model: FromPath[str], data: URLEncodedBody[EndForm]) -> Page:
+    """End the shadow, the canary or the experiment."""
+    stop(ws, model, kind=data.kind, actor=request.user, reason=data.reason.strip())
+    return _go(f"/models/{model}/rollouts")
+
+
+@post("/models/{model:str}/rollback", sync_to_thread=True)
+def roll_back(ws: Here, request: Visitor, model: FromPath[str], data: URLEncodedBody[ReasonForm]) -> Page:
+    """Let the version that stands by serve again."""
+    rollback(ws, model, actor=request.user, reason=data.reason.strip())
+    return _go(f"/models/{model}")
 
 
 @get("/approvals", sync_to_thread=True)

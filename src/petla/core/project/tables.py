@@ -104,9 +104,21 @@ class RetrainTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeployTable(msgspec.Struct, frozen=True, kw_only=True):
-    """`[models.NAME.deploy]`: who lets a passed challenger go live."""
+    """`[models.NAME.deploy]`: who lets a passed challenger go live, and when one that runs beside it is stopped."""
 
     approval: Literal["person", "none"] = "person"
+    # one minus the probability that a version is stopped that is no worse, over all looks at all measures
+    confidence: Annotated[float, Meta(gt=0.5, lt=1)] = 0.95
+    # how many times as often as the champion's a version's decisions may fail, be slow or be wrong
+    worse_factor: Annotated[float, Meta(ge=1)] = 1.2
+    # an answer that takes longer is slow, milliseconds
+    slow_ms: Positive = 50.0
+    # largest share of decisions that a shadow may decide otherwise, or fail at; None: recorded and never judged
+    disagreement: Share | None = None
+    # shortest time on a step of a ramp
+    step_minutes: Annotated[float, Meta(ge=0)] = 30.0
+    # decisions that a step of a ramp needs as well
+    minimum_rows: Annotated[int, Meta(ge=1)] = 500
 
 
 class ModelTable(msgspec.Struct, frozen=True, kw_only=True):

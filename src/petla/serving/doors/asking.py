@@ -50,7 +50,8 @@ async def ask(
         InvalidError: a picture cannot be read, or a number is too large.
         UnavailableError: as `Lane.answer`.
     """
-    request = Request(rows, call, is_many=is_many, write=write)
+    subjects = [call.subject] * len(rows) if call.subject else ()
+    request = Request(rows, call, is_many=is_many, write=write, subjects=subjects)
     if not service.schema.is_flat:
         await check_pictures(service.schema, rows, is_many=is_many)
         request.logged = [shorten(service.schema, row) for row in rows]

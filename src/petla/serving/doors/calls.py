@@ -4,6 +4,7 @@
 - `traceparent`: as W3C Trace Context has it; the trace's id is kept with the decisions, the header is sent back. One
   that is not right is ignored, as the standard wants.
 - `x-request-timeout-ms`: after so many milliseconds the client no longer waits; what has not begun by then never does.
+- `x-petla-subject`: whom all rows are about, for bodies that have no room for it.
 
 Source: W3C Trace Context, Recommendation of 2021-11-23, section 3.2.
 """
@@ -18,9 +19,11 @@ from petla.serving.path.request import Call
 REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 TIMEOUT = b"x-request-timeout-ms"
+SUBJECT = b"x-petla-subject"
 LONGEST_TIMEOUT_MS = 86_400_000
+LONGEST_SUBJECT = 256
 
-_SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT})
+_SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT, SUBJECT})
 _REQUEST_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 # version, trace, span, flags; later versions may have more behind it
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -34,7 +37,7 @@ def make_call(headers: Mapping[bytes, bytes], at_ns: int) -> Call:
         at_ns: when it arrived.
 
     Raises:
-        MalformedError: the time that it gives is no number of milliseconds.
+        MalformedError: the time that it gives is no number of milliseconds, or its subject is no text or too long.
     """
     if _SAID.isdisjoint(headers):
         return Call(at_ns)
@@ -44,6 +47,7 @@ def make_call(headers: Mapping[bytes, bytes], at_ns: int) -> Call:
         _find_request_id(headers).decode("ascii"),
         find_trace_id(headers.get(TRACEPARENT, b"")),
         0 if timeout is None else at_ns + _read_timeout_ms(timeout) * 1_000_000,
+        name_subject(headers.get(SUBJECT, b"")),
     )
 
 
@@ -84,3 +88,24 @@ def _read_timeout_ms(value: bytes) -> int:
             field="x-request-timeout-ms",
         )
     return int(value)
+
+
+def name_subject(value: bytes) -> str:
+    """Return a subject that came in a header.
+
+    Raises:
+        MalformedError: it is too long, or no UTF-8.
+    """
+    try:
+        text = value.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError(
+            "x-petla-subject is not UTF-8", hint="encode it as UTF-8", field="x-petla-subject"
+        ) from error
+    if len(text) > LONGEST_SUBJECT:
+        raise MalformedError(
+            f"x-petla-subject has {len(text)} characters",
+            hint=f"send at most {LONGEST_SUBJECT}",
+            field="x-petla-subject",
+        )
+    return text

@@ -32,9 +32,11 @@ class Schema:
 
     Args:
         signature: the fields, their kinds, and where null is allowed.
+        beside: a field that may be there as well, and is passed over; empty: none.
     """
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, *, beside: str = "") -> None:
+        self._beside = beside
         self._fields = {field.name: field for field in signature.inputs}
         # Its rows are small, and nothing in them is looked into after decoding: the fast door takes it.
         self.is_flat = not any(field.kind in (Kind.TENSOR, Kind.IMAGE) for field in signature.inputs)
@@ -42,14 +44,15 @@ class Schema:
         self.pictures = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.IMAGE}
         self.tensors = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.TENSOR}
         # msgspec takes no names that JSON would have to escape; such models are decoded slowly.
-        self._is_plain = not any(_ESCAPED.search(name) for name in self._fields)
+        self._is_plain = not any(_ESCAPED.search(name) for name in (*self._fields, beside))
         if not self._is_plain:
             return
         names = [f"f{i}" for i in range(len(signature.inputs))]
+        fields: list[tuple[Any, ...]] = list(zip(names, map(type_of, signature.inputs), strict=True))
         record = msgspec.defstruct(
             "Record",
-            list(zip(names, map(type_of, signature.inputs), strict=True)),
-            rename=dict(zip(names, self._fields, strict=True)),
+            [*fields, ("beside", Any, None)] if beside else fields,
+            rename=dict(zip(names, self._fields, strict=True)) | ({"beside": beside} if beside else {}),
             forbid_unknown_fields=True,
             gc=False,
         )
@@ -64,8 +67,8 @@ class Schema:
             MalformedError: it is no JSON.
             InvalidError: it is JSON, but not what the signature says; with every fault, up to a hundred.
         """
-        if not self._is_plain:
-            return self._decode_slowly(body)
+        if not self._is_plain or self._beside:
+            return self._decode_beside(body)
         try:
             if body[:1] == b"{":
                 return [msgspec.structs.astuple(self._decode_one(body))], False
@@ -109,6 +112,15 @@ class Schema:
             raise refuse(faults[:FAULT_LIMIT])
         return list(zip(*taken, strict=True))
 
+    def _decode_beside(self, body: bytes) -> tuple[list[Row], bool]:
+        if self._is_plain:
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                if body[:1] == b"{":
+                    return [msgspec.structs.astuple(self._decode_one(body))[:-1]], False
+                if body[:1] == b"[" and (records := self._decode_many(body)):
+                    return [msgspec.structs.astuple(record)[:-1] for record in records], True
+        return self._decode_slowly(body)
+
     def _decode_slowly(self, body: bytes) -> tuple[list[Row], bool]:
         content = read_json(body)
         is_many = isinstance(content, list)
@@ -137,7 +149,7 @@ class Schema:
             return ()
         prefix = f"{place}." if place else ""
         for name in record:
-            if name not in self._fields:
+            if name not in self._fields and name != self._beside:
                 faults.append(_unknown(prefix + name[:_LONGEST_NAME], name, self._fields))
                 if len(faults) >= FAULT_LIMIT:
                     return ()

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 import types
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -104,6 +104,8 @@ class Lane:
         self._row_s = 0.0
         # whether any request ever said how long it waits
         self._has_deadlines = False
+        # is shown every batch that was recorded; None: nobody looks
+        self.mirror: Callable[[Sequence[Decision], Sequence[Request]], None] | None = None
         self._guards: Guards | None = None
         self.protect(Policy(), (), arm)
 
@@ -203,6 +205,8 @@ class Lane:
             decisions = self._decide(self._scorer.score(batch))
             if decisions:
                 self._recorder.record(decisions)
+                if self.mirror is not None:
+                    self.mirror(decisions, batch)
         except Exception as error:
             _fail_all(batch, error)
         self._release(batch)
@@ -225,6 +229,8 @@ class Lane:
                 decisions = self._decide(scored)
                 if decisions:
                     await self._recorder.record_soon(decisions)
+                    if self.mirror is not None:
+                        self.mirror(decisions, batch)
             except Exception as error:
                 _fail_all(batch, error)
             self._release(batch)

@@ -20,6 +20,8 @@ class Call(NamedTuple):
     trace_id: str = ""
     # when its client no longer waits; 0: it did not say
     deadline_ns: int = 0
+    # whom all of its rows are about, unless they say so themselves; empty: nobody said
+    subject: str = ""
 
 
 class Answered(NamedTuple):
@@ -58,6 +60,7 @@ class Request:
         "call",
         "error",
         "future",
+        "is_divided",
         "is_many",
         "logged",
         "rows",
@@ -82,6 +85,8 @@ class Request:
         self.write = write
         # the rows as they are recorded; None: as they are
         self.logged: list[Row] | None = None
+        # whether its answer is a list of texts, one per row, which somebody joins with others
+        self.is_divided = False
         # one of them once it is done
         self.answer: Any = None
         # what answered in the place of the version that was asked; empty: that version did
@@ -93,7 +98,7 @@ class Request:
     def renew(self) -> "Request":
         """Return the same question for somebody else to answer."""
         again = Request(self.rows, self.call, is_many=self.is_many, subjects=self.subjects, write=self.write)
-        again.logged = self.logged
+        again.logged, again.is_divided = self.logged, self.is_divided
         return again
 
     @property

@@ -72,7 +72,7 @@ class Scribe:
             request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
         else:
             texts = list(map(self._writer.write, ids, labels, scores))
-            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+            request.answer = _join(request, texts)
         return [
             Decision(
                 *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
@@ -101,7 +101,7 @@ class Scribe:
             request.answer = request.write(answered)
         else:
             texts = list(map(self._writer.write_marked, ids, labels, scores, shown, flags))
-            request.answer = (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()
+            request.answer = _join(request, texts)
         model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
         context = zip(served_by, flags, request.subjects or [""] * len(ids), strict=True)
         return [
@@ -121,3 +121,9 @@ class Scribe:
         for found in flags:
             for flag in found:
                 flagged[flag] = flagged.get(flag, 0) + 1
+
+
+def _join(request: Request, texts: list[str]) -> Any:  # noqa: ANN401 - bytes, or a list of them
+    if request.is_divided:
+        return [text.encode() for text in texts]
+    return (f"[{','.join(texts)}]" if request.is_many else texts[0]).encode()

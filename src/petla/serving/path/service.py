@@ -1,16 +1,28 @@
-"""A model as it is served: its lanes, and which of them answers a request."""
+"""A model as it is served: its lanes, and which of them answers a request.
 
+- A subject gets the same arm whenever it comes; without a subject the request's id decides, so all of its rows get the
+  same arm.
+- Rows of several subjects are divided one by one, and their answers joined again in the order of the request.
+- What stands in where an arm's version fails is the lane's own matter; the decision says both, so that the arm's
+  failures are counted.
+"""
+
+import asyncio
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import blake3
 
+from petla.core.ids import uuid7_source
+from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.lane import Lane
 from petla.serving.path.request import Request
 
 _TOTAL = 2**64
+# ids for requests that came without one, where something must be divided by them
+_make_id = uuid7_source()
 
 
 class Choice(NamedTuple):
@@ -27,11 +39,20 @@ class Service:
         champion: answers whatever no arm does.
         salt: of the split.
         arms: lanes and their shares, which add up to 1 at most.
+        about: reads whom each row of a JSON body is about; None: bodies do not say.
     """
 
-    def __init__(self, champion: Lane, *, salt: str = "", arms: Sequence[tuple[Lane, float]] = ()) -> None:
+    def __init__(
+        self,
+        champion: Lane,
+        *,
+        salt: str = "",
+        arms: Sequence[tuple[Lane, float]] = (),
+        about: SubjectSchema | None = None,
+    ) -> None:
         self.schema: Schema = champion.schema
         self.metrics: ModelMetrics = champion.metrics
+        self.about = about
         self.champion = champion
         self._salt = salt.encode()
         self._choices: list[Choice] = []
@@ -49,11 +70,47 @@ class Service:
         """Answer a request; see `Lane.answer`."""
         if not self._choices:
             return await self.champion.answer(request)
-        return await self._choose(request).answer(request)
+        return await self._divide(request)
 
-    def _choose(self, request: Request) -> Lane:
-        """Return the lane of a request's subject, the same whenever it comes; without a subject that of its id."""
-        key = request.subjects[0] if request.subjects else request.call.request_id
+    async def _divide(self, request: Request) -> Any:  # noqa: ANN401
+        subjects = request.subjects
+        if not subjects:
+            if not request.call.request_id:
+                request.call = request.call._replace(request_id=_make_id())
+            return await self._choose(request.call.request_id).answer(request)
+        lanes = [self._choose(subject or request.call.request_id) for subject in subjects]
+        # NOTE: a door with words of its own says one version for all of its rows, so all get the first one's arm.
+        if request.write is not None or all(lane is lanes[0] for lane in lanes):
+            return await lanes[0].answer(request)
+        return await self._join(request, lanes)
+
+    async def _join(self, request: Request, lanes: Sequence[Lane]) -> bytes:
+        """Ask each lane for its rows, and put the answers back in their order."""
+        places: dict[int, list[int]] = {}
+        for place, lane in enumerate(lanes):
+            places.setdefault(id(lane), []).append(place)
+        texts: list[bytes] = [b""] * len(lanes)
+
+        async def ask(mine: list[int]) -> None:
+            part = Request(
+                [request.rows[place] for place in mine],
+                request.call._replace(request_id=request.call.request_id or name),
+                is_many=False,
+                subjects=[request.subjects[place] for place in mine],
+            )
+            part.is_divided = True
+            if request.logged is not None:
+                part.logged = [request.logged[place] for place in mine]
+            answers = await lanes[mine[0]].answer(part)
+            for place, text in zip(mine, answers, strict=True):
+                texts[place] = text
+            request.served_by = request.served_by or part.served_by
+
+        name = request.call.request_id or _make_id()
+        await asyncio.gather(*map(ask, places.values()))
+        return b"[" + b",".join(texts) + b"]"
+
+    def _choose(self, key: str) -> Lane:
         place = place_of(self._salt, key.encode())
         return next((choice.lane for choice in self._choices if place < choice.end), self.champion)
 

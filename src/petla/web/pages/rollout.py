@@ -1,0 +1,164 @@
+"""A rollout's page: what the champion and each version beside it did, and where they decide otherwise."""
+
+import msgspec
+
+from petla.core.errors import NotFoundError
+from petla.deployments.beside.rollout import RolloutState
+from petla.deployments.deploy import find_deployment
+from petla.monitoring.rollouts.comparison import Comparison, Pair, Rate
+from petla.monitoring.rollouts.report import RolloutReport, make_report
+from petla.storage.workspace import Workspace
+from petla.web import figures
+from petla.web.blocks import find_moment, make_moment
+from petla.web.pieces import Badge, Moment, Row
+
+_TONES: dict[RolloutState, str] = {
+    RolloutState.RUNNING: "warm",
+    RolloutState.PROMOTED: "good",
+    RolloutState.STOPPED: "calm",
+    RolloutState.ROLLED_BACK: "bad",
+    RolloutState.REFUSED: "bad",
+}
+
+
+class ArmLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The champion or a version beside it."""
+
+    name: str
+    version: str
+    href: str
+    share: str
+    decisions: str
+    failed: str
+    slow: str
+    wrong: str
+    latency: str
+
+
+class RolloutPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a rollout."""
+
+    model: str
+    model_href: str
+    # empty: there was none yet
+    title: str
+    kind: str = ""
+    badge: Badge | None = None
+    is_running: bool = False
+    started: Moment | None = None
+    started_by: str = ""
+    ended: Moment | None = None
+    outcome: str = ""
+    shares: str = ""
+    alarms: tuple[str, ...] = ()
+    confidence: str = ""
+    arms: tuple[ArmLine, ...] = ()
+    # versions that may be promoted
+    versions: tuple[int, ...] = ()
+    # of a shadow
+    has_pairs: bool = False
+    pairs: str = ""
+    rates: tuple[Row, ...] = ()
+    quantiles: tuple[tuple[str, str, str, str], ...] = ()
+    directions: tuple[tuple[str, str, str], ...] = ()
+    segments: tuple[tuple[str, str, str], ...] = ()
+    changed: tuple[tuple[str, str, str, str], ...] = ()
+    standby: str = ""
+
+
+def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> RolloutPage:
+    """Return a rollout's page; None: the one that runs, else the last, else a page that says how to start one.
+
+    Raises:
+        NotFoundError: the project file has no such model, or it no such rollout.
+    """
+    ws.get_model(model)
+    try:
+        report = make_report(ws, model, rollout)
+    except NotFoundError:
+        if rollout is not None:
+            raise
+        return RolloutPage(model=model, model_href=f"/models/{model}", title="")
+    found, now = report.rollout, ws.clock()
+    deployed = find_deployment(ws, model)
+    names = ", ".join(f"{model}:{arm.version}" for arm in found.arms)
+    steps = ", then ".join(figures.share(share) for share in found.steps if share > found.arms[0].share)
+    page = RolloutPage(
+        model=model,
+        model_href=f"/models/{model}",
+        title=f"{names} as {found.kind} beside {model}:{found.champion}",
+        kind=str(found.kind),
+        badge=Badge(str(found.state), _TONES[found.state]),
+        is_running=found.ended_at is None,
+        started=make_moment(found.started_at, now),
+        started_by=found.started_by,
+        ended=find_moment(found.ended_at, now),
+        outcome=found.outcome,
+        shares=", ".join(f"{arm.name} {figures.share(arm.share)}" for arm in found.arms)
+        + (f"; then {steps}" if steps else ""),
+        alarms=report.alarms,
+        confidence=figures.share(report.confidence),
+        arms=_list_arms(report),
+        versions=tuple(arm.version for arm in found.arms),
+        standby=f"{model}:{deployed.standby}" if deployed is not None and deployed.standby else "",
+    )
+    return page if report.comparison is None else _with_comparison(page, report.comparison)
+
+
+def _list_arms(report: RolloutReport) -> tuple[ArmLine, ...]:
+    model = report.rollout.model
+    return tuple(
+        ArmLine(
+            name=arm.name,
+            version=f"{model}:{arm.version}",
+            href=f"/models/{model}/versions/{arm.version}",
+            share=figures.share(arm.share),
+            decisions=figures.count(arm.decisions),
+            failed=_show_rate(arm.failed),
+            slow=_show_rate(arm.slow),
+            wrong=_show_rate(arm.wrong),
+            latency="not known yet"
+            if arm.p50_us is None or arm.p99_us is None
+            else f"{arm.p50_us / 1e3:.3g} ms, 99 of 100 below {arm.p99_us / 1e3:.3g} ms",
+        )
+        for arm in report.arms
+    )
+
+
+def _with_comparison(page: RolloutPage, it: Comparison) -> RolloutPage:
+    return msgspec.structs.replace(
+        page,
+        has_pairs=it.pairs > 0,
+        pairs=figures.count(it.pairs),
+        rates=(
+            Row("Identical", _show_rate(it.identical), "the same answer and the same score"),
+            Row("Decided otherwise", _show_rate(it.flipped)),
+            Row("Failed", _show_rate(it.failed)),
+            Row("Score shifted", figures.signed(it.mean_shift), "on average"),
+        ),
+        quantiles=tuple(
+            (
+                figures.share(each.share),
+                f"{each.difference:.3g}",
+                f"{each.champion_us / 1e3:.3g} ms",
+                f"{each.challenger_us / 1e3:.3g} ms",
+            )
+            for each in it.quantiles
+        ),
+        directions=tuple((str(each.before), str(each.after), figures.count(each.n)) for each in it.directions),
+        segments=tuple((each.input, each.value, _show_rate(each.flipped)) for each in it.segments),
+        changed=tuple(_show_case(pair) for pair in it.changed),
+    )
+
+
+def _show_case(pair: Pair) -> tuple[str, str, str, str]:
+    inputs = ", ".join(f"{name} {value}" for name, value in pair.inputs.items())
+    answer = f"{pair.label} → {pair.other_label}" if pair.label != pair.other_label else str(pair.label)
+    return pair.decision_id, answer, f"{pair.score:.3g} → {pair.other_score:.3g}", inputs[:200]
+
+
+def _show_rate(rate: Rate) -> str:
+    if not rate.of:
+        return "not enough data"
+    span = f"{figures.share(rate.low)} to {figures.share(rate.high)}"
+    return f"{figures.share(rate.n, rate.of)} ({figures.count(rate.n)} of {figures.count(rate.of)}; {span})"

@@ -1,0 +1,105 @@
+"""Versions beside the champion on a real server: who answers, what is recorded, and versions that cannot be loaded."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import pytest
+
+from petla.core.errors import UnavailableError
+from petla.decisions.record import Decision, ShadowAnswer
+from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.deployments.beside.rollout import Plan, plan_canary, plan_shadow
+from petla.deployments.beside.rollouts import promote, start
+from petla.deployments.deploy import deploy, find_deployment, rollback
+from petla.deployments.server import list_acknowledgements
+from petla.storage.workspace import Workspace
+from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop, states_of
+from tests.serving.client import Load, predict, running, wait_until
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Workspace:
+    ws = open_shop(tmp_path, PROJECT.replace('target = "is_fraud"', 'target = "is_fraud"\nsubject = "customer"'))
+    for bias in (-4.0, -3.0):
+        add_version(ws, bias)
+    deploy(ws, MODEL, 1, actor="ada")
+    return ws
+
+
+@pytest.fixture
+def port(shop: Workspace) -> Iterator[int]:
+    with running(shop) as supervisor:
+        yield supervisor.server.port
+
+
+def read_spool(ws: Workspace, stream: str, kind: type[Record]) -> list[Record]:
+    folder = ws.state / SPOOL_FOLDER / "0"
+    reader = SpoolReader(folder, stream, kind)
+    return [each for frame in reader.frames(Position(0, 0), end_of(folder, stream)) for each in frame.records]
+
+
+def stages_of(ws: Workspace) -> dict[int, tuple[str, str]]:
+    (said,) = list_acknowledgements(ws.state)
+    return {status.version: (str(status.stage), status.role) for status in said.versions}
+
+
+def test_shadow_answers_every_decision_of_the_champion(shop: Workspace, port: int) -> None:
+    start(shop, MODEL, plan_shadow(2), actor="ada")
+    with Load(port, n_threads=2) as load:
+        load.wait_for(40)
+    wait_until(lambda: len(read_spool(shop, SHADOWS, ShadowAnswer)) >= len(load.answers), "the shadow has answered")
+
+    shadows = read_spool(shop, SHADOWS, ShadowAnswer)
+    assert {answer["version"] for answer in load.answers} == {1}
+    assert {each.decision_id for each in shadows} == {answer["id"] for answer in load.answers}
+    assert stages_of(shop) == {1: ("live", "champion"), 2: ("live", "shadow")}
+
+
+def test_canary_answers_its_subjects_and_steps_back_for_nobody_else(shop: Workspace, port: int) -> None:
+    start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
+    people = [f"customer {n}" for n in range(30)]
+
+    alone = {person: predict(port, ROW | {"customer": person}).content["version"] for person in people}
+    named = {person: predict(port, x_petla_subject=person).content["version"] for person in people}
+    together = predict(port, [ROW | {"customer": person} for person in people]).content
+
+    assert set(alone.values()) == {1, 2}
+    assert alone == named == {person: answer["version"] for person, answer in zip(people, together, strict=True)}
+    decisions = read_spool(shop, DECISIONS, Decision)
+    assert {(each.arm, each.version) for each in decisions} == {("champion", 1), ("canary", 2)}
+    done = promote(shop, MODEL, actor="ada")
+    assert {predict(port, ROW | {"customer": person}).content["version"] for person in people} == {2}
+    assert (done.live, done.standby) == (2, 1)
+
+
+@pytest.mark.parametrize("plan", [plan_shadow(3), plan_canary(3, (0.5,))])
+def test_version_that_fails_its_golden_rows_goes_back_to_testing(shop: Workspace, port: int, plan: Plan) -> None:
+    add_version(shop, -3.0, golden_shift=-0.1)
+
+    with Load(port, n_threads=2) as load:
+        load.wait_for(10)
+        with pytest.raises(UnavailableError, match=r"fraud:3 was not deployed: worker 0: model fraud:3: .*golden"):
+            start(shop, MODEL, plan, actor="ada")
+        load.wait_for(10)
+
+    assert load.failures == []
+    assert states_of(shop) == {1: "production", 2: "testing", 3: "testing"}
+    assert {answer["version"] for answer in load.answers} == {1}
+    assert stages_of(shop) == {1: ("live", "champion")}
+
+
+@pytest.mark.usefixtures("port")
+def test_stages_follow_the_versions(shop: Workspace) -> None:
+    deploy(shop, MODEL, 2, actor="ada")
+    wait_until(lambda: stages_of(shop) == {1: ("standby", "standby"), 2: ("live", "champion")}, "the old one drained")
+
+    rollback(shop, MODEL, actor="ada", reason="back")
+
+    wait_until(lambda: stages_of(shop) == {1: ("live", "champion"), 2: ("standby", "standby")}, "the new one drained")
+    found = find_deployment(shop, MODEL)
+    assert found is not None
+    assert [status.version for status in found.stages["0"]] == [2, 1]
