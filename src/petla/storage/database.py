@@ -23,7 +23,9 @@ from petla.storage.files import lock, make_folder, reported
 HEAD = "0002"
 # as alembic makes it
 _VERSIONS = """
-CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+)
 """
 
 _migrating = threading.Lock()
