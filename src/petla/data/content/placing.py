@@ -20,7 +20,8 @@ from petla.data.content.linking import Link, bring
 from petla.data.content.manifest import FileEntry, Manifest
 from petla.storage.files import reported
 from petla.storage.objects import ObjectStore
-from petla.storage.objects.filling import Wanted
+from petla.storage.objects.disk.filling import Wanted
+from petla.storage.objects.disk.landing import Landings
 
 _THREADS = 4
 # creating a file takes the kernel as long as filling so many bytes
@@ -56,10 +57,12 @@ def place(
         present = None
     kept = present or {}
     wanted = [entry for entry in manifest.files if not _is_same(kept.get(entry.path), entry)]
-    progress.begin("checking out", sum(entry.size for entry in wanted))
     with _aside(target) as aside:
         made = aside / "made"
-        _write(objects, wanted, made, manifest.folders if present is None else (), link, progress)
+        _make_folders(wanted, made, manifest.folders if present is None else ())
+        rest = [entry for entry in wanted if link != "copy" or not _move(objects.landings, entry, made)]
+        progress.begin("checking out", sum(entry.size for entry in rest))
+        _write(objects, rest, made, link, progress)
         if present is None:
             _take_place(made, target, aside)
         else:
@@ -81,11 +84,31 @@ def _aside(target: Path) -> Iterator[Path]:
             shutil.rmtree(aside, ignore_errors=True)
 
 
+def _make_folders(wanted: list[FileEntry], made: Path, folders: tuple[str, ...]) -> None:
+    parents = {os.path.dirname(entry.path) for entry in wanted if entry.path}  # noqa: PTH120 - many
+    for folder in sorted(parents | set(folders)):
+        (made / folder).mkdir(parents=True, exist_ok=True)
+
+
+def _move(landings: Landings, entry: FileEntry, made: Path) -> bool:
+    """Take a file that was written while it arrived, if there is one."""
+    landed = landings.pop(entry.object)
+    if landed is None:
+        return False
+    target = made / entry.path if entry.path else made
+    try:
+        _require_free(target)
+    except FileExistsError as error:
+        raise _one_name_for_two(target, made) from error
+    landed.chmod(entry.mode)
+    landed.rename(target)
+    return True
+
+
 def _write(
     objects: ObjectStore,
     wanted: list[FileEntry],
     made: Path,
-    folders: tuple[str, ...],
     link: Link,
     progress: Progress,
 ) -> None:
@@ -96,9 +119,6 @@ def _write(
             else f"object {missing[0].object} of {missing[0].path or 'the file'} is not in the store",
             hint="petla data pull, or petla data checkout --version",
         )
-    parents = {os.path.dirname(entry.path) for entry in wanted if entry.path}  # noqa: PTH120 - many
-    for folder in sorted(parents | set(folders)):
-        (made / folder).mkdir(parents=True, exist_ok=True)
     is_failed = threading.Event()
 
     def write_some(entries: list[FileEntry]) -> None:
@@ -149,10 +169,14 @@ def _write_share(
                 bring(objects, entry, target, link)
                 progress.advance(entry.size)
     except FileExistsError as error:
-        raise ConflictError(
-            f"this file system takes {Path(error.filename).relative_to(made)} for another name of the same version",
-            hint="check it out on a file system that tells capital letters from small ones",
-        ) from error
+        raise _one_name_for_two(Path(error.filename), made) from error
+
+
+def _one_name_for_two(path: Path, made: Path) -> ConflictError:
+    return ConflictError(
+        f"this file system takes {path.relative_to(made)} for another name of the same version",
+        hint="check it out on a file system that tells capital letters from small ones",
+    )
 
 
 def _require_free(target: Path) -> None:

@@ -1,6 +1,7 @@
 """Pulling: what pointers name comes from a remote into the store, and from there into the work tree."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import msgspec
 
@@ -81,9 +82,10 @@ def pull(
     for dataset in datasets:
         pointer = find_pointer_of(ws, dataset, rev=rev)
         version, n_bytes = find_version_of(ws, dataset, pointer), 0
-        if version is None or not is_whole(ws, version, path):
-            version, n_bytes, asked = fetch(ws, dataset, pointer, remote, path, progress)
-        checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
+        with _landing(ws, dataset, path):
+            if version is None or not is_whole(ws, version, path):
+                version, n_bytes, asked = fetch(ws, dataset, pointer, remote, path, progress)
+            checkout(ws, dataset, digest=version.digest, path=path, progress=progress)
         pulled.append(Pulled(dataset=dataset, version=version.version, digest=version.digest, bytes=n_bytes))
     return PullReport(remote=asked, versions=tuple(pulled))
 
@@ -142,10 +144,19 @@ def fetch(
         files = select(read_manifest(ws.objects, mark.digest), path)
         wanted = [entry.object for entry in files if entry.object not in forgotten]
         profile = mark.document.get("profile")
+        ws.objects.landings.want(wanted)
         then = packs.pull(ws.objects, [*wanted, *([profile] if profile else [])], progress)
     finally:
         packs.close()
     return adopt(ws, dataset, mark.digest, mark.document), first.bytes + then.bytes, name
+
+
+def _landing(ws: Workspace, dataset: str, part: str | None) -> AbstractContextManager[None]:
+    """Write what is pulled beside a dataset that is not there, so that it need not be read again for that."""
+    table = ws.project.data[dataset]
+    path = ws.root / table.path
+    is_of_use = part is None and table.link == "copy" and not path.exists()
+    return ws.objects.landing(path.parent) if is_of_use else nullcontext()
 
 
 def _fetch_from_cache(

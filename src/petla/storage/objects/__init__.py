@@ -2,7 +2,7 @@
 
 Hands out `ObjectStore`. Inside: `naming` (where content is cut and what it is called), `packs` (the format on disk),
 `index` (where each entry lies; a cache of the packs), `intake`, `writing`, `reading`, `sweeping` (dropping what nobody
-refers to).
+refers to), `disk/` (files outside of it).
 """
 
 from petla.storage.objects.store import ObjectStore

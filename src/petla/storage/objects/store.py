@@ -12,7 +12,8 @@ import msgspec
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import lock, reported
-from petla.storage.objects.filling import Wanted, create, fill
+from petla.storage.objects.disk.filling import Wanted, create, fill
+from petla.storage.objects.disk.landing import Landings
 from petla.storage.objects.index import Index, Place, batches
 from petla.storage.objects.naming import Record, Stored, digest_content
 from petla.storage.objects.packs import Entry, Payload
@@ -57,6 +58,8 @@ class ObjectStore:
         self.folder = folder
         self._index = Index(folder)
         self._reader = Reader(self._index)
+        # what arrives is written to files as well, where somebody wants them
+        self.landings = Landings()
 
     def __contains__(self, digest: str) -> bool:
         return self._index.find(bytes.fromhex(digest)) is not None
@@ -76,6 +79,24 @@ class ObjectStore:
                 writer.commit()
             finally:
                 writer.close()
+
+    @contextlib.contextmanager
+    def landing(self, folder: Path) -> Iterator[None]:
+        """Write large objects that are pulled in the block to a folder at once; those that nobody took are removed.
+
+        Args:
+            folder: on the file system where they are wanted.
+        """
+        with reported(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-")
+        with aside as name:
+            self.landings = Landings(Path(name))
+            try:
+                yield
+            finally:
+                self.landings.close()
+                self.landings = Landings()
 
     def put_bytes(self, content: bytes) -> str:
         """Keep bytes; return their name. Known bytes are not written again.

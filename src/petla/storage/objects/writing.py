@@ -20,6 +20,7 @@ from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import make_folder, reported, sync_folder
+from petla.storage.objects.disk.uncached import Stage, Stages
 from petla.storage.objects.index import Index, Place, batches_of_bytes
 from petla.storage.objects.intake import Blocks, Small, Source, find_source, group_small
 from petla.storage.objects.naming import MOST_BYTES, Record, Stored, build_lists, cut
@@ -35,7 +36,6 @@ from petla.storage.objects.packs import (
     encode_header,
     open_payload,
 )
-from petla.storage.objects.uncached import Stage, Stages
 
 # So many new bytes of a session are compressed at once; the rest would keep people waiting, and is compressed when it
 # travels or when a sweep writes it again.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from petla.core.ids import uuid7_source
-from petla.storage.objects.uncached import Stages
+from petla.storage.objects.disk.uncached import Stages
 
 _STAGE_BYTES = 24 << 20
 _STAGES = 2

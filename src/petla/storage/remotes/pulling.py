@@ -20,7 +20,7 @@ from petla.storage.remotes.traffic import Traffic
 _AT_ONCE, _AT_ONCE_HERE = 3, 2
 # parts of a pack that lie nearer than this are fetched in one
 _GAP_BYTES = 256 << 10
-_SPAN_BYTES = 8 << 20
+_SPAN_BYTES = 4 << 20
 
 
 class Came(NamedTuple):
@@ -49,12 +49,18 @@ def pull(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
             frontier, missing = _descend(objects, fresh)
             spans = list(plan_spans(_locate(bucket, catalog, missing)))
             progress.begin(f"pulling from {bucket.name}", sum(_length(span) for span in spans))
+            n_before = len(lists)
             for came in _fetch_all(pool, bucket, spans, progress):
                 n_bytes, n_entries, n_requests = n_bytes + came.n_bytes, n_entries + len(came.entries), n_requests + 1
-                frontier += _keep(writer, came.entries, lists)
+                objects.landings.take(came.entries)
+                lists += _keep(writer, came.entries)
+            below = {entry.digest: decode_list(open_payload(entry, payload)) for entry, payload in lists[n_before:]}
+            objects.landings.expect(below)
+            frontier += (record.digest for found in below.values() for record in found.records)
         # A list counts only once all that it names is there: the last come first.
         for entry, payload in reversed(lists):
             writer.put_payload(entry, payload)
+    objects.landings.finish(objects.read)
     return Traffic(n_bytes, n_entries, n_requests)
 
 
@@ -62,8 +68,9 @@ def _descend(objects: ObjectStore, digests: Sequence[bytes]) -> tuple[list[bytes
     """Return what the lists that are here name, and what is not here."""
     below: list[bytes] = []
     missing: list[bytes] = []
+    here = objects.rely_on(digest.hex() for digest in digests)
     for digest in digests:
-        records = objects.list_records(digest.hex())
+        records = objects.list_records(digest.hex()) if digest.hex() in here else None
         if records is None:
             missing.append(digest)
         else:
@@ -141,12 +148,10 @@ def fetch_span(bucket: Bucket, span: list[Place]) -> Came:
     return Came(len(content), entries)
 
 
-def _keep(writer: Writer, entries: Sequence[tuple[Entry, Payload]], lists: list[tuple[Entry, Payload]]) -> list[bytes]:
-    """Keep chunks; return what lists name, which wait until that is there."""
+def _keep(writer: Writer, entries: Sequence[tuple[Entry, Payload]]) -> list[tuple[Entry, Payload]]:
+    """Keep chunks; return the lists, which wait until what they name is there."""
     writer.put_verified([(entry, payload) for entry, payload in entries if not entry.is_list])
-    came = [(entry, payload) for entry, payload in entries if entry.is_list]
-    lists += came
-    return [record.digest for entry, payload in came for record in decode_list(open_payload(entry, payload)).records]
+    return [(entry, payload) for entry, payload in entries if entry.is_list]
 
 
 def _end(span: Sequence[Place]) -> int:

@@ -38,7 +38,7 @@ def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
     with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="push") as pool:
         try:
             for group in batches_of_bytes(wanted, lambda place: place.entry.stored, _PACK_BYTES):
-                waiting.append(pool.submit(_send, bucket, catalog, objects, group, progress))
+                waiting.append(pool.submit(_send, bucket, catalog, objects, group, _next_name(), progress))
                 n_packs += 1
                 if len(waiting) > _AT_ONCE:
                     n_bytes += waiting.popleft().result()
@@ -49,16 +49,24 @@ def push(bucket: Bucket, catalog: Catalog, objects: ObjectStore, digests: Iterab
     return Traffic(n_bytes, len(wanted), n_packs)
 
 
-def _send(bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Place], progress: Progress) -> int:
+def _send(
+    bucket: Bucket, catalog: Catalog, objects: ObjectStore, group: list[Place], name: str, progress: Progress
+) -> int:
     pairs = objects.read_payloads(group)
     packed = (_pack(entry, payload) if bucket.is_network else (entry, payload) for entry, payload in pairs)
-    n_bytes = send_pack(bucket, catalog, packed)
+    n_bytes = send_pack(bucket, catalog, packed, name)
     progress.advance(sum(place.entry.stored for place in group))
     return n_bytes
 
 
-def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, Payload]]) -> int:
+def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, Payload]], name: str | None = None) -> int:
     """Send one pack, then its list; return the bytes.
+
+    Args:
+        bucket: the remote.
+        catalog: learns of it.
+        pairs: what is in it.
+        name: of the pack; names in order bring what belongs together back in order. None: a fresh one.
 
     Raises:
         ForbiddenError, UnavailableError: the remote does not answer.
@@ -71,13 +79,17 @@ def send_pack(bucket: Bucket, catalog: Catalog, pairs: Iterable[tuple[Entry, Pay
         parts += (header, payload)
         headers.append(header)
         entries.append(entry)
-    name = _next_id().replace("-", "")
+    name = name or _next_name()
     n_bytes = sum(len(part) for part in parts)
     if not bucket.create_of(f"{PACKS}/{name}{PACK}", parts):
         raise ConflictError(f"remote {bucket.name} has a pack {name} already", hint="push again")
     bucket.put(f"{PACKS}/{name}{LIST}", encode_pack_list(headers))
     catalog.add(name, entries)
     return n_bytes
+
+
+def _next_name() -> str:
+    return _next_id().replace("-", "")
 
 
 def _pack(entry: Entry, payload: Payload) -> tuple[Entry, Payload]:

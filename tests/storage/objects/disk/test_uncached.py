@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from petla.storage.objects import uncached
-from petla.storage.objects.uncached import Stages, write_large
+from petla.storage.objects.disk import uncached
+from petla.storage.objects.disk.uncached import Stages, write_large
 
 SIZES = [0, 1, 4095, 4096, 4097, (1 << 20) + 1, (8 << 20) - 1, 8 << 20, (8 << 20) + 5, 20_000_000]
 

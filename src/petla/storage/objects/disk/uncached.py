@@ -12,7 +12,6 @@ import queue
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Self
 
 from petla.storage.objects.packs import Payload
 
@@ -20,7 +19,7 @@ from petla.storage.objects.packs import Payload
 _ALIGNED = 4096
 # less than this is not worth it
 _LEAST_BYTES = 1 << 20
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 4 << 20
 # bytes a second; people wait less for a slower disk if the page cache is in between
 _FAST = 600e6
 _ZEROS = bytes(_BLOCK_BYTES)
@@ -105,14 +104,18 @@ def write_large(descriptor: int, chunks: Iterable[Payload]) -> int:
     Raises:
         OSError: the disk is full or may not be written.
     """
-    with _Flow(descriptor) as flow:
+    with contextlib.closing(Flow(descriptor)) as flow:
         for chunk in chunks:
             flow.add(chunk)
         return flow.finish()
 
 
-class _Flow:
-    """Two blocks: one is filled while the other is written."""
+class Flow:
+    """An empty file that is filled from its beginning to its end: of two blocks, one is filled, the other written.
+
+    Args:
+        descriptor: of the file; stays open.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -124,12 +127,26 @@ class _Flow:
         self._is_direct = _set_direct(descriptor, wanted=True)
         self._is_judged = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """End the thread; what was not finished is lost."""
         self._writer.shutdown(wait=True, cancel_futures=True)
         _set_direct(self._descriptor, wanted=False)
+
+    def add_at(self, offset: int, chunk: Payload) -> bool:
+        """Take in bytes that may lie further on; return whether they did. What lies between holds anything then."""
+        ahead = offset - self._offset - self._end
+        if ahead < 0:
+            return False
+        if self._end + ahead >= _BLOCK_BYTES:
+            self._views[0][self._end :] = _ZEROS[self._end :]
+            self._end = _BLOCK_BYTES
+            self._send(_BLOCK_BYTES)
+            self._offset = offset // _ALIGNED * _ALIGNED
+            ahead = offset - self._offset
+        self._views[0][self._end : self._end + ahead] = _ZEROS[:ahead]
+        self._end += ahead
+        self.add(chunk)
+        return True
 
     def add(self, chunk: Payload) -> None:
         """Take in the next bytes."""

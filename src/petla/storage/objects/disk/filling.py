@@ -5,12 +5,13 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from petla.storage.objects.disk.uncached import write_large
 from petla.storage.objects.naming import MOST_BYTES
 from petla.storage.objects.packs import Payload
-from petla.storage.objects.uncached import write_large
 
 _ZEROS = bytes(MOST_BYTES)
-_LARGE_BYTES = 64 << 20
+# what is written past the page cache
+LARGE_BYTES = 64 << 20
 
 
 class Wanted(NamedTuple):
@@ -41,7 +42,17 @@ def fill(descriptor: int, chunks: Iterable[Payload], mode: int, *, size: int = 0
         size: of the content in bytes, where it may be large.
     """
     try:
-        n_bytes = (write_large if size >= _LARGE_BYTES else _write_sparse)(descriptor, chunks)
+        n_bytes = (write_large if size >= LARGE_BYTES else _write_sparse)(descriptor, chunks)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    finish_file(descriptor, n_bytes, mode)
+    return n_bytes
+
+
+def finish_file(descriptor: int, n_bytes: int, mode: int) -> None:
+    """Give a file its size and its mode, and close it."""
+    try:
         # NOTE: each of the two changes takes the kernel as long as making the file
         status = os.fstat(descriptor)
         if status.st_size != n_bytes:
@@ -50,7 +61,6 @@ def fill(descriptor: int, chunks: Iterable[Payload], mode: int, *, size: int = 0
             os.fchmod(descriptor, mode)
     finally:
         os.close(descriptor)
-    return n_bytes
 
 
 def _write_sparse(descriptor: int, chunks: Iterable[Payload]) -> int:

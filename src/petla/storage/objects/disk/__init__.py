@@ -1,0 +1,1 @@
+"""Files of the disk: `uncached` (past the page cache), `filling` (from the store), `landing` (while they arrive)."""
