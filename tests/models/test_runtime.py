@@ -218,4 +218,4 @@ def test_rows_become_the_table_that_the_model_was_trained_on(kind: str) -> None:
 
 
 def test_original_is_what_was_pickled() -> None:
-    assert Original.__struct_fields__ == ("estimator", "template")
+    assert Original.__struct_fields__ == ("estimator", "template", "special")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from petla.core.errors import InvalidError, NotFoundError
 from petla.data.profile.columns import Kind
 from petla.decisions.feedback import records
-from petla.decisions.record import Truth
+from petla.decisions.record import DIGEST, Truth
 from petla.models import registry
-from petla.models.signature import Signature
+from petla.models.signature import InputField, Signature, decode_picture
 from petla.storage.database import reading
 from petla.storage.files import reported
 from petla.storage.workspace import Workspace
@@ -45,7 +45,9 @@ def export_labelled(ws: Workspace, model: str, target: Path, *, rows: int) -> in
     with reported(target), _open(target, schema) as writer, reading(ws.engine) as connection:
         for page in records.list_newest_labelled(connection, ws.name, model, rows):
             kept = [pair for pair in ((row, _class_of(truth, signature)) for row, truth in page) if pair[1] is not None]
-            values = {field.name: [row.get(field.name) for row, _ in kept] for field in signature.inputs}
+            values = {
+                field.name: [_restore(field, row.get(field.name)) for row, _ in kept] for field in signature.inputs
+            }
             values[signature.target] = [truth for _, truth in kept]
             arrays = [_to_array(values[field.name], field.type) for field in schema]
             writer.write_table(pa.table(arrays, schema=schema))
@@ -107,10 +109,32 @@ def _schema_of(signature: Signature, stored: Mapping[str, Any]) -> "pa.Schema":
         Kind.CATEGORY: pa.string(),
         Kind.TEXT: pa.string(),
         Kind.TIMESTAMP: pa.timestamp("us"),
+        Kind.IMAGE: pa.binary(),
     }
-    fields = {field.name: types[field.kind] for field in signature.inputs}
+    fields = {
+        field.name: _tensor_type(field) if field.kind is Kind.TENSOR else types[field.kind]
+        for field in signature.inputs
+    }
     fields[signature.target] = pa.array(signature.classes).type if signature.classes else pa.float64()
     return pa.schema([(name, stored.get(name, kind)) for name, kind in fields.items()])
+
+
+def _tensor_type(field: InputField) -> Any:  # noqa: ANN401 - pyarrow's own type
+    import pyarrow as pa
+
+    kind = pa.from_numpy_dtype(field.dtype)
+    for _ in field.shape:
+        kind = pa.list_(kind)
+    return kind
+
+
+def _restore(field: InputField, value: Any) -> Any:  # noqa: ANN401 - a JSON value
+    """Return a value as training had it; None for what was too large to be recorded whole."""
+    if field.kind not in (Kind.IMAGE, Kind.TENSOR) or value is None:
+        return value
+    if isinstance(value, str) and value.startswith(DIGEST):
+        return None
+    return decode_picture(value) if field.kind is Kind.IMAGE else value
 
 
 def _class_of(truth: Truth, signature: Signature) -> Truth | None:

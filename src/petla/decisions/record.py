@@ -17,6 +17,9 @@ DEFAULT = "default"
 # an answer that a rule of the project file sets in the place of the model's
 RULE = "rule"
 
+# begins what stands for an input that is too large to be recorded whole: a picture, or an array of numbers
+DIGEST = "blake3:"
+
 # the value that a client sends as truth
 Truth = bool | int | float | str
 

@@ -22,6 +22,7 @@ def check_apart(training: "pl.DataFrame", holdout: "pl.DataFrame", limit: float)
         holdout: the rows that it is measured on.
         limit: largest share beyond that.
     """
+    training, holdout = _flatten(training), _flatten(holdout)
     columns = sorted(
         name for name in holdout.columns if name in training.columns and not holdout[name].dtype.is_nested()
     )
@@ -40,3 +41,17 @@ def check_apart(training: "pl.DataFrame", holdout: "pl.DataFrame", limit: float)
         message=f"{told}{usual}; at most {allowed:.1%} is allowed",
         figures={"shared": shared / fresh.size, "expected": expected, "allowed": allowed},
     )
+
+
+def _flatten(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Turn pictures and arrays into texts of their bytes, which can be compared."""
+    import polars as pl
+
+    found = []
+    for column in frame.get_columns():
+        values = column
+        if isinstance(column.dtype, pl.Array) and not column.null_count():
+            values = pl.Series(column.name, [array.tobytes() for array in column.to_numpy()], dtype=pl.Binary)
+        if values.dtype == pl.Binary:
+            found.append(values.bin.encode("hex"))
+    return frame.with_columns(found)

@@ -11,7 +11,7 @@ from petla.core.errors import PetlaError
 from petla.data.profile.columns import Kind
 from petla.gates.verdict import Check
 from petla.models.runtime.running import Runtime
-from petla.models.signature import Row, Signature, Value
+from petla.models.signature import InputField, Row, Signature, Value
 
 _TIMED_ROWS = 500
 _WARM_ROWS = 50
@@ -20,6 +20,8 @@ _SHOWN_FAULTS = 5
 # how far probabilities may be from 0, 1 and a sum of 1
 _SLACK = 1e-3
 
+_BLACK = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+_CLEAR = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
 _EXTREMES: dict[Kind, tuple[Value, ...]] = {
     Kind.NUMBER: (0.0, -1.0, 1e30, -1e30, 1e-30),
     Kind.INTEGER: (0, -1, 2**53, -(2**53)),
@@ -27,6 +29,8 @@ _EXTREMES: dict[Kind, tuple[Value, ...]] = {
     Kind.CATEGORY: ("", "never seen before", "żółć", "x" * 10_000),
     Kind.TEXT: ("", "never seen before", "żółć", "x" * 10_000),
     Kind.TIMESTAMP: ("1900-01-01T00:00:00", "2199-12-31T23:59:59"),
+    # a black pixel, and a transparent one
+    Kind.IMAGE: (_BLACK, _CLEAR),
 }
 
 
@@ -77,14 +81,22 @@ def list_dirty_rows(signature: Signature, sample: Row) -> Iterator[tuple[str, Ro
     """Yield rows that a signature allows and no training row looks like, each with what is wrong with it."""
     fields = signature.inputs
     for i, field in enumerate(fields):
-        for value in (*((None,) if field.is_nullable else ()), *_EXTREMES[field.kind]):
+        for value in (*((None,) if field.is_nullable else ()), *_list_extremes(field)):
             yield f"{field.name} = {_show(value)}", (*sample[:i], value, *sample[i + 1 :])
     yield (
         "every nullable field null",
         tuple(None if field.is_nullable else value for field, value in zip(fields, sample, strict=True)),
     )
     for which in (0, -1):
-        yield "every field extreme at once", tuple(_EXTREMES[field.kind][which] for field in fields)
+        yield "every field extreme at once", tuple(_list_extremes(field)[which] for field in fields)
+
+
+def _list_extremes(field: InputField) -> tuple[Value, ...]:
+    if field.kind is not Kind.TENSOR:
+        return _EXTREMES[field.kind]
+    kind = np.dtype(field.dtype)
+    largest = np.iinfo(kind).max if kind.kind in "iu" else 1
+    return tuple(np.full(field.shape, value, dtype=kind).tolist() for value in (0, largest))
 
 
 def _find_fault(runtime: Runtime, signature: Signature, row: Row) -> str:

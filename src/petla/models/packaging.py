@@ -1,5 +1,7 @@
 """From what a pipeline hands out to a signed package: signature, model, comparison with the original, golden rows."""
 
+import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -8,9 +10,9 @@ from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
-from petla.data.profile.columns import ColumnProfile, Profile
-from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns
-from petla.models.conversion.original import make_original, score_original, select_columns, take_rows
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns, to_arrays
+from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
 from petla.models.environment import list_requirements
 from petla.models.metrics import make_outcome, measure_all
@@ -67,9 +69,9 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     profile, signature = _describe(training, table, trained.estimator)
     names = [field.name for field in signature.inputs]
     require_columns(holdout, [*names, table.target])
-    fitted = _as_fitted(trained, names)
+    fitted = _as_fitted(trained, signature)
     samples = _list_samples(fitted, (training, holdout), signature)
-    made = make_files(make_original(fitted.estimator, fitted.training, names), signature, samples)
+    made = make_files(_make_original(fitted, signature), signature, samples)
     scores = made.scores[: holdout.height]
     package = Package(
         model=model,
@@ -110,7 +112,7 @@ def as_polars(frame: Any, step: str) -> "pl.DataFrame":  # noqa: ANN401 - frames
         )
     if converted.is_empty():
         raise InvalidError(f"the step {step!r} returned a table without rows", field=step)
-    return converted
+    return to_arrays(converted)
 
 
 def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tuple[Profile, Signature]:  # noqa: ANN401
@@ -118,12 +120,13 @@ def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tu
 
     whole = profile_frame(training)
     signature = Signature(
-        inputs=make_fields(whole, table.target),
+        inputs=make_fields(training, whole, table.target),
         target=table.target,
         task=table.task,
         classes=_list_classes(table, estimator),
     )
-    columns = tuple(column for column in whole.columns if column.name != table.target)
+    kinds = {field.name: field.kind for field in signature.inputs}
+    columns = tuple(msgspec.structs.replace(c, kind=kinds[c.name]) for c in whole.columns if c.name != table.target)
     return Profile(rows=whole.rows, columns=columns), signature
 
 
@@ -141,20 +144,53 @@ def _list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float
     return tuple(classes)
 
 
-def _as_fitted(trained: Trained, names: list[str]) -> Trained:
+def _as_fitted(trained: Trained, signature: Signature) -> Trained:
     """Return the tables in the kind that the estimator takes: that of the training rows, else Pandas.
 
     A step that asks for Pandas gets it whatever the step before returned, and no estimator says what it was fitted on.
+    One whose only input is a tensor may take an array of all rows, or that with one axis for all numbers of a row.
     """
     kind = find_kind(trained.training)
     own = _convert_tables(trained, FrameKind.POLARS if kind is FrameKind.LAZY else kind)
+    others: list[Callable[[], Trained]] = (
+        [] if kind is FrameKind.PANDAS else [lambda: _convert_tables(trained, FrameKind.PANDAS)]
+    )
+    if [field.kind for field in signature.inputs] == [Kind.TENSOR]:
+        others += [lambda: _stack_tables(trained, signature, is_flat=True), lambda: _stack_tables(trained, signature)]
     try:
-        score_original(make_original(own.estimator, own.training, names), select_columns(own.holdout, names)[:1])
+        _try(own, signature)
     except UserCodeError:
-        if kind is FrameKind.PANDAS:
-            raise
-        return _convert_tables(trained, FrameKind.PANDAS)
+        for make in others:
+            found = make()
+            with contextlib.suppress(UserCodeError):
+                _try(found, signature)
+                return found
+        raise
     return own
+
+
+def _try(fitted: Trained, signature: Signature) -> None:
+    """Score one row."""
+    names = [field.name for field in signature.inputs]
+    score_original(_make_original(fitted, signature), select_columns(fitted.holdout, names)[:1])
+
+
+def _make_original(fitted: Trained, signature: Signature) -> Original:
+    fields = signature.inputs
+    is_special = any(field.kind in (Kind.IMAGE, Kind.TENSOR) for field in fields)
+    names = [field.name for field in fields]
+    return make_original(fitted.estimator, fitted.training, names, fields if is_special else ())
+
+
+def _stack_tables(trained: Trained, signature: Signature, *, is_flat: bool = False) -> Trained:
+    """Return the tables as arrays of their only input."""
+    name = signature.inputs[0].name
+    arrays = [
+        as_polars(frame, step).get_column(name).to_numpy()
+        for frame, step in ((trained.training, "training"), (trained.holdout, "holdout"))
+    ]
+    training, holdout = [array.reshape(len(array), -1) for array in arrays] if is_flat else arrays
+    return Trained(estimator=trained.estimator, training=training, holdout=holdout)
 
 
 def _convert_tables(trained: Trained, kind: FrameKind | None) -> Trained:

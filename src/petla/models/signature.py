@@ -1,5 +1,6 @@
 """The signature: which fields a model takes and what it answers."""
 
+import base64
 from typing import Any
 
 import msgspec
@@ -33,3 +34,14 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     task: Task
     # in the order of the scores' columns; empty for a regression
     classes: tuple[bool | int | float | str, ...] = ()
+
+
+def decode_picture(text: str) -> bytes:
+    """Return the bytes of a picture from base64 text, which may be a `data:` address.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    return base64.b64decode(text, validate=True)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from petla.core.clock import to_text
 from petla.core.project import MonitorTable
 from petla.data.profile.binning import count_numbers
-from petla.data.profile.columns import ColumnProfile
+from petla.data.profile.columns import ColumnProfile, Kind
 from petla.decisions.record import DEFAULT, Decision
 from petla.decisions.shipper import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window
@@ -70,6 +70,9 @@ def count_column(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.
     """Return how many values fall into each bin of a column, laid out as `ColumnProfile.counts`."""
     if column.kind.is_numeric:
         return count_numbers(column.edges, _to_numbers(values))
+    if column.kind in (Kind.TENSOR, Kind.IMAGE):
+        missing = sum(value is None for value in values)
+        return np.array([len(values) - missing, missing], dtype=np.int64)
     return _count_texts(column, values)
 
 

@@ -39,6 +39,7 @@ from petla.deployments.snapshot import (
 )
 from petla.models.package import load_package
 from petla.models.runtime.running import check_golden, open_runtime
+from petla.serving.doors.inputs.pictures import require_pillow
 from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
@@ -199,6 +200,9 @@ class Follower:
         package = load_package(self._objects, self._keys, variant.package)
         if package.model != model:
             raise CorruptError(f"package {variant.package} is of model {package.model}, not of {model}")
+        schema = Schema(package.signature)
+        if schema.pictures:
+            require_pillow()
         runtime = open_runtime(package, self._objects, limits=route.policy.serving)
         try:
             tell(model, variant, VersionStage.LOADED)
@@ -210,7 +214,7 @@ class Follower:
         except BaseException:
             runtime.close()
             raise
-        return Loaded(variant.version, package, runtime, Schema(package.signature))
+        return Loaded(variant.version, package, runtime, schema)
 
     def _swap(self, snapshot: Snapshot, loading: _Loading) -> float:
         begun = time.perf_counter()

@@ -90,9 +90,7 @@ def profile_series(values: pl.Series) -> ColumnProfile:
             return msgspec.structs.replace(other, **times.fields())
         case Kind.BOOLEAN:
             return _profile_boolean(values)
-        case Kind.TENSOR | Kind.IMAGE:
-            return _profile_other(values, kind, distinct=len(values) - values.null_count())
-        case Kind.CATEGORY | Kind.TEXT:
+        case Kind.CATEGORY | Kind.TEXT | Kind.TENSOR | Kind.IMAGE:
             return _profile_text(values)
 
 

@@ -7,6 +7,7 @@ together again, neither happens.
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,10 @@ def convert(estimator: object, signature: Signature) -> Conversion:
     """
     if any(field.kind is Kind.TIMESTAMP for field in signature.inputs):
         return Conversion((), "it takes moments, which ONNX does not have")
+    if any(field.kind is Kind.IMAGE for field in signature.inputs):
+        return Conversion((), "it takes pictures, which are decoded in Python")
+    if len(signature.inputs) > 1 and any(field.kind is Kind.TENSOR for field in signature.inputs):
+        return Conversion((), "it takes arrays beside other inputs")
     try:
         import skl2onnx  # noqa: F401
     except ImportError:
@@ -81,10 +86,11 @@ def _list_contents(estimator: object, signature: Signature, *, is_double: bool) 
 def _convert_any(estimator: object, signature: Signature, *, is_double: bool) -> "onnx.ModelProto":
     """Convert with one input for all numbers; with one for each column where there are strings or columns are named."""
     numbers, strings = split_inputs(signature)
+    width = sum(math.prod(signature.inputs[i].shape) for i in numbers)
     if not strings:
         # a column transformer that picks by name does not find its columns in one input
         with contextlib.suppress(UserCodeError), guarded("conversion", Path.cwd(), field="model"):
-            return _convert_with(estimator, [(_ALL_NUMBERS, _number_type(is_double=is_double)([None, len(numbers)]))])
+            return _convert_with(estimator, [(_ALL_NUMBERS, _number_type(is_double=is_double)([None, width]))])
     return _convert_with(estimator, _list_column_types(signature, _number_type(is_double=is_double)))
 
 

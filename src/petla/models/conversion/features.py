@@ -9,11 +9,15 @@ from petla.models.signature import InputField, Row, Signature
 if TYPE_CHECKING:
     import polars as pl
 
-    from petla.data.profile.columns import Profile
+    from petla.data.profile.columns import ColumnProfile, Profile
+
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM")
 
 
-def make_fields(profile: "Profile", target: str) -> tuple[InputField, ...]:
+def make_fields(frame: "pl.DataFrame", profile: "Profile", target: str) -> tuple[InputField, ...]:
     """Return the fields of a request: the columns of the training rows in their order, without the target.
+
+    A column of arrays of one shape is a tensor, one of bytes that all begin as a picture does are pictures.
 
     Raises:
         InvalidError: the target is missing, or nothing else is there.
@@ -25,7 +29,7 @@ def make_fields(profile: "Profile", target: str) -> tuple[InputField, ...]:
             hint=f"let the step return it as well, or correct 'target'; it has: {known}",
             field="target",
         )
-    fields = tuple(InputField(c.name, c.kind, c.missing > 0) for c in profile.columns if c.name != target)
+    fields = tuple(_make_field(frame.get_column(c.name), c) for c in profile.columns if c.name != target)
     if not fields:
         raise InvalidError(f"the training rows have no column beside the target {target!r}", field="training")
     return fields
@@ -45,6 +49,10 @@ def list_rows(frame: "pl.DataFrame", signature: Signature) -> list[Row]:
         column = frame.get_column(field.name)
         if field.kind is Kind.TIMESTAMP:
             column = _to_iso(column)
+        elif field.kind is Kind.IMAGE:
+            column = _to_base64(column)
+        elif field.kind is Kind.TENSOR:
+            _require_numbers(column)
         elif column.dtype.is_float():
             column = column.fill_nan(None)
         elif column.dtype.is_decimal():
@@ -52,7 +60,7 @@ def list_rows(frame: "pl.DataFrame", signature: Signature) -> list[Row]:
         elif isinstance(column.dtype, pl.Categorical | pl.Enum):
             column = column.cast(pl.String)
         columns.append(column)
-    _require_plain(columns)
+    _require_plain([c for c, field in zip(columns, signature.inputs, strict=True) if field.kind is not Kind.TENSOR])
     return pl.DataFrame(columns).rows()
 
 
@@ -77,6 +85,54 @@ def require_columns(frame: "pl.DataFrame", names: list[str]) -> None:
             f"the rows have no column {', '.join(map(repr, missing))}",
             hint="let the step that returns them keep these columns",
             field=missing[0],
+        )
+
+
+def to_arrays(frame: "pl.DataFrame") -> "pl.DataFrame":
+    """Turn columns of lists of numbers that all have one length into arrays."""
+    import polars as pl
+
+    found = []
+    for column in frame.get_columns():
+        if isinstance(column.dtype, pl.List) and isinstance(column.dtype.inner, pl.DataType):
+            lengths = column.list.len().drop_nulls().unique()
+            if len(lengths) == 1 and lengths[0] and column.dtype.inner.is_numeric():
+                found.append(column.cast(pl.Array(column.dtype.inner, lengths[0])))
+    return frame.with_columns(found)
+
+
+def _make_field(column: "pl.Series", profile: "ColumnProfile") -> InputField:
+    import polars as pl
+
+    is_nullable = profile.missing > 0
+    dtype = column.dtype
+    if isinstance(dtype, pl.Array):
+        numbers = column.head(0).to_numpy().dtype
+        if numbers.kind in "biuf":
+            return InputField(profile.name, Kind.TENSOR, is_nullable, numbers.name, dtype.shape)
+    if dtype == pl.Binary and all(_is_picture(value) for value in column.drop_nulls()):
+        return InputField(profile.name, Kind.IMAGE, is_nullable)
+    return InputField(profile.name, profile.kind, is_nullable)
+
+
+def _is_picture(content: bytes) -> bool:
+    """Whether bytes begin as one of the formats that serving takes: PNG, JPEG, GIF, BMP, WebP."""
+    return content.startswith(_MAGIC) or (content[:4] == b"RIFF" and content[8:12] == b"WEBP")
+
+
+def _to_base64(column: "pl.Series") -> "pl.Series":
+    return column.bin.encode("base64")
+
+
+def _require_numbers(column: "pl.Series") -> None:
+    import numpy as np
+
+    values = column.drop_nulls().to_numpy()
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InvalidError(
+            f"{column.name} has arrays with values that are no finite numbers, which no request can carry",
+            hint="fill them in the step that returns these rows",
+            field=column.name,
         )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError
-from petla.models.signature import Row
+from petla.data.profile.columns import Kind
+from petla.models.signature import InputField, Row, decode_picture
 from petla.pipeline.execution.user_code import guarded
 
 if TYPE_CHECKING:
@@ -17,19 +18,30 @@ if TYPE_CHECKING:
 
 
 class Original(msgspec.Struct, frozen=True):
-    """An estimator, and an empty table of the kind and column types it was trained on, inputs only."""
+    """An estimator, and an empty table of the kind and column types it was trained on, inputs only.
+
+    An estimator whose only input is a tensor may have been trained on one array of all rows; then that is the table.
+    """
 
     estimator: Any
     template: Any
+    # the signature's, where some are pictures or tensors
+    special: tuple[InputField, ...] = ()
 
 
-def make_original(estimator: Any, training: Any, names: Sequence[str]) -> Original:  # noqa: ANN401 - whatever the project made
+def make_original(
+    estimator: Any,  # noqa: ANN401 - whatever the project made
+    training: Any,  # noqa: ANN401
+    names: Sequence[str],
+    special: Sequence[InputField] = (),
+) -> Original:
     """Put an estimator beside the kind of table it was trained on.
 
     Args:
         estimator: has `predict_proba` or `predict`, as scikit-learn's have.
         training: the rows it was trained on, as Pandas, Polars or PyArrow table.
         names: the inputs, in order.
+        special: the same as fields, where some are pictures or tensors.
 
     Raises:
         InvalidError: it has neither method, or the rows are no table.
@@ -46,18 +58,20 @@ def make_original(estimator: Any, training: Any, names: Sequence[str]) -> Origin
             hint="wrap it in sklearn.calibration.CalibratedClassifierCV",
             field="model",
         )
-    return Original(estimator, select_columns(training, names)[:0])
+    return Original(estimator, select_columns(training, names)[:0], tuple(special))
 
 
 def select_columns(frame: Any, names: Sequence[str]) -> Any:  # noqa: ANN401
-    """Return some columns of a Pandas, Polars or PyArrow table, as a table of the same kind."""
+    """Return some columns of a Pandas, Polars or PyArrow table, as a table of the same kind; an array is its own."""
+    if isinstance(frame, np.ndarray):
+        return frame
     if type(frame).__module__.startswith("pyarrow"):
         return frame.select(list(names))
     return frame[list(names)]
 
 
 def take_rows(frame: Any, positions: list[int]) -> Any:  # noqa: ANN401
-    """Return some rows of a Pandas, Polars or PyArrow table, as a table of the same kind."""
+    """Return some rows of a Pandas, Polars or PyArrow table or of an array, as one of the same kind."""
     if type(frame).__module__.startswith("pyarrow"):
         return frame.take(positions)
     return frame.iloc[positions] if type(frame).__module__.startswith("pandas") else frame[positions]
@@ -81,6 +95,10 @@ def score_original(original: Original, table: Any) -> NDArray[np.float64]:  # no
 def make_table(original: Original, rows: Sequence[Row]) -> Any:  # noqa: ANN401
     """Turn rows into a table like the one that the estimator was trained on."""
     template = original.template
+    if original.special:
+        rows = _restore(original, rows)
+    if isinstance(template, np.ndarray):
+        return np.array([row[0] for row in rows], dtype=template.dtype).reshape(len(rows), *template.shape[1:])
     if type(template).__module__.startswith("pandas"):
         return _make_pandas(template, rows)
     if type(template).__module__.startswith("polars"):
@@ -89,6 +107,23 @@ def make_table(original: Original, rows: Sequence[Row]) -> Any:  # noqa: ANN401
 
     frame = _make_polars(pl.DataFrame(template), rows)
     return frame.to_arrow().cast(template.schema)
+
+
+def _restore(original: Original, rows: Sequence[Row]) -> list[Row]:
+    """Turn pictures back into bytes, and tensors into arrays for pandas, whose columns have no type for them."""
+    is_pandas = type(original.template).__module__.startswith("pandas")
+    return [
+        tuple(_restore_value(field, value, is_pandas) for field, value in zip(original.special, row, strict=True))
+        for row in rows
+    ]
+
+
+def _restore_value(field: InputField, value: Any, is_pandas: bool) -> Any:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return None
+    if field.kind is Kind.IMAGE:
+        return decode_picture(value)
+    return np.array(value, dtype=field.dtype) if field.kind is Kind.TENSOR and is_pandas else value
 
 
 def _make_pandas(template: Any, rows: Sequence[Row]) -> Any:  # noqa: ANN401
@@ -125,6 +160,8 @@ def _make_polars(template: "pl.DataFrame", rows: Sequence[Row]) -> "pl.DataFrame
 def _make_series(name: str, dtype: Any, values: Sequence[Any]) -> "pl.Series":  # noqa: ANN401 - a polars type
     import polars as pl
 
+    if dtype.is_nested():
+        return pl.Series(name, values, dtype=dtype)
     if dtype.is_temporal():
         return pl.Series(name, values, dtype=pl.String).str.to_datetime(strict=False).cast(dtype, strict=False)
     return pl.Series(name, values, strict=False).cast(dtype, strict=False)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import CorruptError
+from petla.data.profile.columns import Kind
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, bound_row, split_inputs
 from petla.models.signature import Row, Signature, Value
 
@@ -37,6 +38,8 @@ class OnnxRuntime:
         numbers, strings = split_inputs(signature)
         self._numbers = _picker(numbers)
         self._strings = _picker(strings)
+        # the only input: its numbers become one axis
+        self._is_tensor = any(field.kind is Kind.TENSOR for field in signature.inputs)
         self._is_regression = signature.task == "regression"
 
     def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
@@ -44,6 +47,8 @@ class OnnxRuntime:
         feed: dict[str, NDArray[Any]] = {}
         if self._numbers is not None:
             feed[NUMBERS] = _to_numbers([self._numbers(row) for row in rows], self._number_type)
+            if self._is_tensor:
+                feed[NUMBERS] = feed[NUMBERS].reshape(len(rows), -1)
         if self._strings is not None:
             feed[STRINGS] = _to_strings([self._strings(row) for row in rows])
         scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)

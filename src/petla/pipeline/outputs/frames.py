@@ -91,10 +91,38 @@ def _to_polars(value: Any, have: FrameKind | None) -> Any:  # noqa: ANN401 - fra
 
     match have:
         case FrameKind.PANDAS:
-            return pl.from_pandas(value)
+            return _from_pandas(value)
         case FrameKind.ARROW:
             return pl.from_arrow(value)
         case FrameKind.LAZY:
             return value.collect()
         case _:
             return value
+
+
+def _from_pandas(frame: Any) -> Any:  # noqa: ANN401 - pandas is not loaded yet
+    """Columns of NumPy arrays of one shape become Polars' arrays; Arrow takes those of one axis only, and as lists."""
+    import polars as pl
+
+    arrays = {name: series for name in frame.columns if (series := _stack(str(name), frame[name])) is not None}
+    if not arrays:
+        return pl.from_pandas(frame)
+    plain = [name for name in frame.columns if name not in arrays]
+    rest = pl.from_pandas(frame[plain]) if plain else pl.DataFrame()
+    return rest.with_columns(list(arrays.values())).select(map(str, frame.columns))
+
+
+def _stack(name: str, column: Any) -> Any:  # noqa: ANN401
+    import numpy as np
+    import polars as pl
+
+    values = column.to_list() if column.dtype == object else []
+    found = [value for value in values if isinstance(value, np.ndarray)]
+    is_alike = len({(value.shape, value.dtype) for value in found}) == 1 and found[0].ndim > 0
+    if not is_alike or any(value is not None for value in values if not isinstance(value, np.ndarray)):
+        return None
+    if len(found) == len(values):
+        return pl.Series(name, np.stack(values))
+    kind = pl.Series(found[0].ravel()).dtype
+    lists = [None if value is None else value.tolist() for value in values]
+    return pl.Series(name, lists, dtype=pl.Array(kind, found[0].shape))

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from petla.core.digests import digest_bytes
-from petla.models.signature import Row, Value
-from petla.serving.doors.inputs.pictures import check_pictures, decode_base64
+from petla.decisions.record import DIGEST
+from petla.models.signature import Row, Value, decode_picture
+from petla.serving.doors.inputs.pictures import check_pictures
 from petla.serving.doors.responses import Headers, mark_served
 from petla.serving.doors.schema import Schema
 from petla.serving.path.request import Call, Request, Write
@@ -71,9 +72,9 @@ def shorten(schema: Schema, row: Row) -> Row:
 
 def _shorten(value: Value, *, is_picture: bool) -> Value:
     if is_picture and isinstance(value, str) and len(value) * 3 // 4 > LOGGED_BYTES:
-        return f"blake3:{digest_bytes(decode_base64(value))}"
+        return DIGEST + digest_bytes(decode_picture(value))
     if isinstance(value, list) and _count(value) > LOGGED_NUMBERS:
-        return f"blake3:{digest_bytes(msgspec.json.encode(value))}"
+        return DIGEST + digest_bytes(msgspec.json.encode(value))
     return value
 
 

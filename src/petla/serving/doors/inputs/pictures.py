@@ -4,19 +4,31 @@ Each is decoded once, on a thread, so that a damaged one is the client's fault a
 """
 
 import asyncio
-import base64
 import binascii
 import io
 from importlib.util import find_spec
+from typing import NamedTuple
 
 from petla.core.errors import Fault, UnavailableError
-from petla.models.signature import Row
+from petla.models.signature import Row, decode_picture
 from petla.serving.doors.schema import FAULT_LIMIT, Schema, refuse
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 # 24 million: a photograph of a large camera
 LARGEST_PIXELS = 24_000_000
+# of all pictures of a request
+REQUEST_PIXELS = 2 * LARGEST_PIXELS
 _INLINE_CHARACTERS = 4_096
+_HINT = f"send whole pictures, together of at most {REQUEST_PIXELS:,} pixels"
+
+
+class Inspected(NamedTuple):
+    """What was found out about a picture."""
+
+    # what is wrong with it; empty: nothing
+    flaw: str
+    # that were decoded
+    pixels: int
 
 
 def require_pillow() -> None:
@@ -46,54 +58,47 @@ async def check_pictures(schema: Schema, rows: list[Row], *, is_many: bool) -> N
         await asyncio.to_thread(_check, schema, rows, is_many=is_many)
 
 
-def decode_base64(text: str) -> bytes:
-    """Return the bytes of base64 text, which may be a `data:` address.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    return base64.b64decode(text, validate=True)
-
-
-def find_flaw(content: bytes) -> str:
-    """Return what is wrong with the bytes of a picture; empty: nothing."""
+def inspect(content: bytes, most_pixels: int) -> Inspected:
+    """Decode a picture, unless it has more pixels than that."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-            if width * height > LARGEST_PIXELS:
-                return f"has {width:,} x {height:,} pixels; at most {LARGEST_PIXELS:,} are taken"
+            if width * height > most_pixels:
+                return Inspected(f"has {width:,} x {height:,} pixels; at most {most_pixels:,} are taken", 0)
             image.load()
     except Image.DecompressionBombError:
-        return f"has too many pixels; at most {LARGEST_PIXELS:,} are taken"
+        return Inspected(f"has too many pixels; at most {most_pixels:,} are taken", 0)
     except UnidentifiedImageError:
-        return f"is no picture in one of the formats {', '.join(FORMATS)}"
+        return Inspected(f"is no picture in one of the formats {', '.join(FORMATS)}", 0)
     except Exception as error:
         # Decoders of damaged bytes raise whatever they like.
-        return f"is a damaged picture: {error}"
-    return ""
+        return Inspected(f"is a damaged picture: {error}", 0)
+    return Inspected("", width * height)
 
 
 def _check(schema: Schema, rows: list[Row], *, is_many: bool) -> None:
     faults: list[Fault] = []
+    left = REQUEST_PIXELS
     for index, row in enumerate(rows):
         for position, name in schema.pictures.items():
             value = row[position]
-            flaw = "" if value is None else _find_flaw(str(value))
-            if flaw:
-                faults.append(Fault(f"[{index}].{name}" if is_many else name, flaw))
+            if value is None:
+                continue
+            found = _inspect_text(str(value), min(left, LARGEST_PIXELS))
+            left -= found.pixels
+            if found.flaw:
+                faults.append(Fault(f"[{index}].{name}" if is_many else name, found.flaw, _HINT))
             if len(faults) >= FAULT_LIMIT:
                 raise refuse(faults)
     if faults:
         raise refuse(faults)
 
 
-def _find_flaw(text: str) -> str:
+def _inspect_text(text: str, most_pixels: int) -> Inspected:
     try:
-        content = decode_base64(text)
+        content = decode_picture(text)
     except (binascii.Error, ValueError):
-        return "is no base64"
-    return find_flaw(content)
+        return Inspected("is no base64", 0)
+    return inspect(content, most_pixels)
