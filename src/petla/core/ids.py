@@ -55,7 +55,7 @@ def find_moment(decision_id: str) -> datetime | None:
 
     Example:
         >>> find_moment("01920000-0000-7000-8000-000000000000").isoformat()
-        '2024-09-17T10:21:15.904000+00:00'
+        '2024-09-17T12:40:52.992000+00:00'
     """
     found = _UUID7.fullmatch(decision_id)
     return datetime.fromtimestamp(int(found[1] + found[2], 16) / 1000, UTC) if found else None
