@@ -16,8 +16,8 @@ from petla.storage.files import reported
 from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
 
 _BLOCK_BYTES = 4 << 20
-# blocks that whoever counts the md5 and whoever cuts chunks may be apart
-_MOST_APART = 64
+# how far whoever counts the md5 and whoever cuts chunks may be apart
+_MOST_APART_BYTES = 256 << 20
 # files below are read whole, many by one task
 SMALL_BYTES = 1 << 20
 _SMALL_AT_ONCE = 200
@@ -112,8 +112,8 @@ class Blocks:
             buffer[: len(rest)] = rest
             end = len(rest) + self._fill(buffer[len(rest) :], offset)
             is_last, is_first = end < len(buffer), offset == 0
-            self._count(buffer[:end], is_whole=is_last and is_first)
             offset += end - len(rest)
+            self._count(buffer[:end], offset, is_whole=is_last and is_first)
             if end or is_first:
                 chunks = list(cut(buffer[:end]))
                 if not is_last:
@@ -144,13 +144,13 @@ class Blocks:
                 n_read += n
         return n_read
 
-    def _count(self, content: memoryview, *, is_whole: bool) -> None:
+    def _count(self, content: memoryview, offset: int, *, is_whole: bool) -> None:
         if is_whole:
             self._md5.update(content)
         elif self._counting is None:
             self._counting = _Counting(self._descriptor, self._md5)
         else:
-            self._counting.keep_pace()
+            self._counting.keep_pace(offset)
 
 
 class _Counting:
@@ -162,18 +162,23 @@ class _Counting:
     def __init__(self, descriptor: int, md5: Any) -> None:  # noqa: ANN401 - hashlib names no type for it
         self._descriptor = descriptor
         self._md5 = md5
-        self._behind = threading.Semaphore(_MOST_APART)
-        self._ahead = threading.Semaphore(_MOST_APART)
+        self._moved = threading.Condition()
+        self._counted_bytes = 0
+        self._beside_bytes = 0
+        # whether it still waits for the other one
+        self._keeps_pace = True
         self._is_stopped = False
+        self._is_over = False
         self._error: OSError | None = None
         self._thread = threading.Thread(target=self._run, name="md5", daemon=True)
         self._thread.start()
 
-    def keep_pace(self) -> None:
-        """Say that another block was read beside it; waits for it where it is far behind."""
-        self._ahead.release()
-        if self._error is None:
-            self._behind.acquire()
+    def keep_pace(self, offset: int) -> None:
+        """Say how far the file was read beside it; waits for it where it is far behind."""
+        with self._moved:
+            self._beside_bytes = offset
+            self._moved.notify()
+            self._moved.wait_for(lambda: self._is_over or offset - self._counted_bytes <= _MOST_APART_BYTES)
 
     def finish(self) -> None:
         """Wait for the end.
@@ -181,7 +186,7 @@ class _Counting:
         Raises:
             OSError: the file cannot be read.
         """
-        self._ahead.release(_MOST_APART)
+        self._go_on()
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -189,21 +194,31 @@ class _Counting:
     def stop(self) -> None:
         """Leave the rest."""
         self._is_stopped = True
-        self._ahead.release(_MOST_APART)
+        self._go_on()
         self._thread.join()
+
+    def _go_on(self) -> None:
+        with self._moved:
+            self._keeps_pace = False
+            self._moved.notify()
 
     def _run(self) -> None:
         block = memoryview(bytearray(_BLOCK_BYTES))
-        offset = 0
         try:
-            while not self._is_stopped and (n_read := os.preadv(self._descriptor, [block], offset)):
-                self._md5.update(block[:n_read])
-                offset += n_read
-                self._behind.release()
-                self._ahead.acquire()
+            while not self._is_stopped and (n := os.preadv(self._descriptor, [block], self._counted_bytes)):
+                self._md5.update(block[:n])
+                with self._moved:
+                    self._counted_bytes += n
+                    self._moved.notify()
+                    self._moved.wait_for(self._is_near)
         except OSError as error:
             self._error = error
-            self._behind.release()
+        with self._moved:
+            self._is_over = True
+            self._moved.notify()
+
+    def _is_near(self) -> bool:
+        return not self._keeps_pace or self._counted_bytes - self._beside_bytes <= _MOST_APART_BYTES
 
 
 def digest_file(path: Path) -> Stored:
