@@ -170,8 +170,8 @@ class Writer:
 
     def _put_small(self, some: list[Small]) -> Iterator[Stored]:
         self._keep([_Chunk(*chunk) for each in some for chunk in each.chunks])
+        self._progress.advance(sum(each.size for each in some))
         for each in some:
-            self._progress.advance(each.size)
             records = [Record(digest, len(content)) for digest, content in each.chunks]
             yield Stored(self._name(records), each.size, each.md5)
 
