@@ -140,6 +140,16 @@ def test_request_without_a_subject_is_divided_by_its_id(bench: Bench) -> None:
     assert {json.loads(text)["version"] for text in answers[10:]} == {1, 2}
 
 
+def test_rows_about_nobody_are_divided_by_their_request(bench: Bench) -> None:
+    async def story(service: Service) -> None:
+        await asyncio.gather(*(ask(service, [0.1], [""]) for _ in range(200)))
+
+    bench.run(story)
+
+    arms = [decision.arm for decision in bench.recorded()]
+    assert 30 <= arms.count("canary") <= 95
+
+
 def test_champion_answers_where_an_arm_fails_and_the_decision_says_both(tmp_path: Path) -> None:
     bench = Bench(tmp_path, 1.0)
 

@@ -1,7 +1,7 @@
 """A model as it is served: its lanes, and which of them answers a request.
 
-- A subject gets the same arm whenever it comes; without a subject the request's id decides, so all of its rows get the
-  same arm.
+- A subject gets the same arm whenever it comes; for rows without a subject the request's id decides, so all of them
+  get the same arm.
 - Rows of several subjects are divided one by one, and their answers joined again in the order of the request.
 - What stands in where an arm's version fails is the lane's own matter; the decision says both, so that the arm's
   failures are counted.
@@ -74,9 +74,9 @@ class Service:
 
     async def _divide(self, request: Request) -> Any:  # noqa: ANN401
         subjects = request.subjects
+        if not request.call.request_id and not (subjects and all(subjects)):
+            request.call = request.call._replace(request_id=_make_id())
         if not subjects:
-            if not request.call.request_id:
-                request.call = request.call._replace(request_id=_make_id())
             return await self._choose(request.call.request_id).answer(request)
         lanes = [self._choose(subject or request.call.request_id) for subject in subjects]
         # NOTE: a door with words of its own says one version for all of its rows, so all get the first one's arm.
