@@ -186,10 +186,7 @@ def _catch_signals() -> threading.Event:
 
 
 def _ship_the_rest(workspace: Workspace) -> None:
-    from petla.decisions.reviews.reviewing import make_collector
     from petla.decisions.shipper import ship
-    from petla.monitoring.counting import make_counter
-    from petla.monitoring.rollouts.counting import make_rollout_counter
+    from petla.loop.controller import make_counters
 
-    counters = [make_counter(workspace), make_rollout_counter(workspace), make_collector(workspace)]
-    ship(workspace, counters)
+    ship(workspace, make_counters(workspace))

@@ -14,7 +14,7 @@ from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.retention import Retention
 from petla.decisions.reviews.reviewing import make_collector
-from petla.decisions.shipper import ship
+from petla.decisions.shipper import Counter, ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import republish, take_back_refused
@@ -30,7 +30,7 @@ from petla.models.registry import find_champion
 from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind
 from petla.monitoring.judging import NotBefore, find_oldest_unjudged, judge_drift, judge_quality
-from petla.monitoring.reference import open_references
+from petla.monitoring.reference import ReferenceSource, open_references
 from petla.monitoring.rollouts.counting import make_rollout_counter
 from petla.monitoring.views import list_new_alarms
 from petla.storage.workspace import Workspace
@@ -63,7 +63,7 @@ class Controller:
         self._rest_s = rest_s
         self._ws = ws
         self._references = open_references(ws)
-        self._counters = [make_counter(ws, self._references), make_rollout_counter(ws), make_collector(ws)]
+        self._counters = make_counters(ws, self._references)
         self._trainer = Trainer(ws)
         self._waits: NotBefore = {}
         self._retention = Retention(ws, [find_oldest_unjudged])
@@ -174,6 +174,11 @@ class Controller:
         logger.warning("retraining.step_failed", extra=details, exc_info=not is_known)
         if count >= ATTEMPTS:
             give_up(self._ws, retraining, f"{retraining.state}: {said}")
+
+
+def make_counters(ws: Workspace, references: ReferenceSource | None = None) -> list[Counter]:
+    """Return all that sees decisions within the transaction that stores them: whoever ships needs every one."""
+    return [make_counter(ws, references), make_rollout_counter(ws), make_collector(ws)]
 
 
 def plan_for(ws: Workspace, incident: Incident) -> Step:
