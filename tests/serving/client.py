@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +39,13 @@ def ask(port: int, path: str, body: object = None, *, method: str = "POST", **he
         return Reply(response.status, json.loads(text or b"null") if is_json else text.decode(), found)
     finally:
         connection.close()
+
+
+def find_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def predict(port: int, body: object = ROW, **headers: str) -> Reply:

@@ -24,17 +24,11 @@ from petla.serving.doors.standards.messages import HEALTH, make_messages
 from petla.serving.supervisor import Supervisor
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop, score_of
-from tests.serving.client import running
+from tests.serving.client import find_port, running
 
 EXPECTED = [score_of(2.5, 3, "de", -4.0), score_of(-1.0, None, "pl", -4.0)]
 # the interpreter of an environment with the package kserve, which is too heavy for ours
 KSERVE = os.environ.get("KSERVE_PYTHON", "")
-
-
-def find_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

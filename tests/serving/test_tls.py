@@ -23,16 +23,10 @@ from petla.deployments.deploy import deploy
 from petla.storage.certificates import open_certificate
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop
-from tests.serving.client import running, wait_until
+from tests.serving.client import find_port, running, wait_until
 
 TLS = 'certificate = "tls/cert.pem"\ncertificate_key = "tls/key.pem"\n'
 TABLE = ServingTable(certificate="tls/cert.pem", certificate_key="tls/key.pem")
-
-
-def find_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 def make_certificate(root: Path) -> int:
