@@ -1,7 +1,6 @@
 """The bytes that leave: headers, and errors in the one shape."""
 
 import math
-from collections.abc import Sequence
 
 import msgspec
 
@@ -93,13 +92,6 @@ def headers_of(error: PetlaError, length: int) -> Headers:
     if status == 503:
         return [*headers, RETRY_AFTER]
     return [*headers, ASK_FOR_KEY] if status == 401 else headers
-
-
-def encode_error(error: PetlaError) -> bytes:
-    """Return the body for an error."""
-    faults: Sequence[Fault] = error.faults if isinstance(error, InvalidError) else ()
-    problem = Problem(error.code, error.message, error.field, error.hint)
-    return msgspec.json.encode(Refusal(error=problem, faults=tuple(faults) if len(faults) > 1 else ()))
 
 
 def encode_problem(code: str, message: str, *, field: str = "", hint: str = "") -> bytes:

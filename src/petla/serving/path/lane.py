@@ -187,8 +187,7 @@ class Lane:
             self._waiting.remove(request)
             self._waiting_rows -= len(request.rows)
         self._fail(request, ModelFailedError(f"{self._name} took longer than {self._timeout_s:g} s"))
-        if request.future is not None and not request.future.done():
-            request.future.set_result(None)
+        request.wake()
 
     def _run_turn(self) -> None:
         """Run one batch; what is left gets a turn of its own, so that other connections do not wait for all of it."""
@@ -261,8 +260,7 @@ class Lane:
         self._waiting_rows -= sum(len(request.rows) for request in late)
         for request in late:
             request.error = DeadlineError("its time was over before it was its turn", hint="give it more time")
-            if request.future is not None and not request.future.done():
-                request.future.set_result(None)
+            request.wake()
 
     def _take(self) -> list[Request]:
         if self._waiting_rows <= _RUN_ROWS:
@@ -321,8 +319,7 @@ class Lane:
                     self._note_slow(latency_ns)
                 elif self._circuit.is_doubted:
                     self._circuit.note_answer()
-            if request.future is not None and not request.future.done():
-                request.future.set_result(None)
+            request.wake()
 
     def _note_slow(self, latency_ns: int) -> None:
         """Count an answer that came, but too late, as a failure of its version."""

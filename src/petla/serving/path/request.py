@@ -101,6 +101,11 @@ class Request:
         again.logged, again.is_divided = self.logged, self.is_divided
         return again
 
+    def wake(self) -> None:
+        """Let whoever waits for it go on, if it waits for more than the end of a turn."""
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
+
     @property
     def is_done(self) -> bool:
         """Whether it was answered or has failed."""

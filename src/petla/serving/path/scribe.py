@@ -1,17 +1,21 @@
 """The scribe of one version: turns what was decided into records and into the answer that its request gets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from petla.core.ids import IdSource
+from petla.core.ids import DecisionId, IdSource
 from petla.core.project import AnswerTable
 from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
+from petla.models.signature import Row
 from petla.serving.doors.answers import AnswerWriter
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.guards import Mark
 from petla.serving.path.request import Answered, Request
+
+# id, row as it is recorded, label, score, what answered, flags
+_Decided = tuple[DecisionId, Row, Any, float, str, tuple[str, ...]]
 
 
 class Scribe:
@@ -64,30 +68,18 @@ class Scribe:
         if marks is not None or not self._is_own:
             return self._describe_marked(request, labels, scores, latency_us, marks)
         ids = [self._make_id() for _ in labels]
-        call = request.call
-        request_id = call.request_id or ids[0]
-        rows, subjects = request.logged or request.rows, request.subjects or repeat("")
-        model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
         if request.write is not None:
-            request.answer = request.write(Answered(self._package, version, arm, ids, labels, scores))
+            request.answer = request.write(Answered(self._package, self._version, self.arm, ids, labels, scores))
         else:
-            texts = list(map(self._writer.write, ids, labels, scores))
-            request.answer = _join(request, texts)
-        return [
-            Decision(
-                *(name, request_id, call.at_ns, model, version, row, label, score, arm, latency_us, worker),
-                *(call.trace_id, arm, (), subject),
-            )
-            for name, row, label, score, subject in zip(ids, rows, labels, scores, subjects, strict=False)
-        ]
+            request.answer = _join(request, list(map(self._writer.write, ids, labels, scores)))
+        decided = zip(ids, request.logged or request.rows, labels, scores, repeat(self.arm), repeat(()), strict=False)
+        return self._record(request, ids[0], decided, latency_us)
 
     def _describe_marked(
         self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
     ) -> list[Decision]:
         """Do the same where an answer is not the asked version's own, or something about it is unusual."""
         ids = [self._make_id() for _ in labels]
-        call = request.call
-        request_id = call.request_id or ids[0]
         marks = marks or [Mark((), None, "")] * len(ids)
         labels = [label if mark.answer is None else mark.answer for label, mark in zip(labels, marks, strict=True)]
         served_by = [mark.served_by or self.served_by for mark in marks]
@@ -100,18 +92,24 @@ class Scribe:
             answered = Answered(self._package, self._version, by or self.arm, ids, labels, scores, flags, by)
             request.answer = request.write(answered)
         else:
-            texts = list(map(self._writer.write_marked, ids, labels, scores, shown, flags))
-            request.answer = _join(request, texts)
+            request.answer = _join(request, list(map(self._writer.write_marked, ids, labels, scores, shown, flags)))
+        decided = zip(ids, request.logged or request.rows, labels, scores, served_by, flags, strict=True)
+        return self._record(request, ids[0], decided, latency_us)
+
+    def _record(
+        self, request: Request, first: DecisionId, decided: Iterable[_Decided], latency_us: int
+    ) -> list[Decision]:
+        """Make the records of a request, one for each row."""
+        call = request.call
+        request_id, at_ns, trace_id = call.request_id or first, call.at_ns, call.trace_id
+        subjects = request.subjects or repeat("")
         model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
-        context = zip(served_by, flags, request.subjects or [""] * len(ids), strict=True)
         return [
             Decision(
-                *(name, request_id, call.at_ns, model, version, row, label, score, by, latency_us, worker),
-                *(call.trace_id, arm, found, subject),
+                *(name, request_id, at_ns, model, version, row, label, score, by, latency_us, worker),
+                *(trace_id, arm, flags, subject),
             )
-            for name, row, label, score, (by, found, subject) in zip(
-                ids, request.logged or request.rows, labels, scores, context, strict=True
-            )
+            for (name, row, label, score, by, flags), subject in zip(decided, subjects, strict=False)
         ]
 
     def _count(self, shown: Sequence[str], flags: Sequence[Sequence[str]]) -> None:

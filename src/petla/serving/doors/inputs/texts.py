@@ -12,7 +12,6 @@ from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Signature
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
-_CELL_LIMIT = 16 * 1024 * 1024
 
 
 def read_text(field: InputField | None, text: str) -> Any:  # noqa: ANN401 - a JSON value

@@ -10,7 +10,6 @@ from petla.models.signature import InputField
 
 # 64 bits: what the spool can hold
 INT64 = -(2**63), 2**63 - 1
-LARGEST_FLOAT = 1.7976931348623157e308
 
 _Integer = Annotated[int, Meta(ge=INT64[0], le=INT64[1])]
 _TYPES: dict[Kind, Any] = {
