@@ -134,6 +134,7 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     context = None if certificate is None else lambda *_: certificate.context
     config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ssl_context_factory=context)
     server, stop = uvicorn.Server(config), threading.Event()
+    _stop_on_signal(server)
     beside = [
         threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller"),
         threading.Thread(target=Courier(workspace).run, args=(stop,), name="courier"),
@@ -175,6 +176,19 @@ def _watch_parent(parent: int, server: "uvicorn.Server", certificate: "Certifica
 def _leave(_number: int, _frame: "FrameType | None") -> None:
     """Stop while still starting: whatever runs already is stopped on the way out."""
     raise SystemExit(0)
+
+
+def _stop_on_signal(server: "uvicorn.Server") -> None:
+    """Let a signal that asks to stop end the server and nothing else, so that what comes after it is still done.
+
+    NOTE: uvicorn raises the signals that it has handled once more when it is done; by default that would be the end.
+    """
+
+    def ask_to_stop(_number: int, _frame: "FrameType | None") -> None:
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
 
 
 def _catch_signals() -> threading.Event:

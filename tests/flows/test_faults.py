@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from petla.data.content.manifest import read_manifest
+from petla.storage.files import lock
 from petla.storage.objects import ObjectStore
 from tests.contracts.damage import flip
 from tests.flows.product import Product, petla, started
@@ -95,6 +97,19 @@ def test_every_answer_is_logged_once_after_kill_9_under_load(project: Path) -> N
     assert {logged[each] for each in answered} == {1}
     assert set(logged.values()) == {1}
     _ok(project, "audit", "verify")
+
+
+def test_what_was_answered_just_before_the_end_is_logged(project: Path) -> None:
+    shipping = project / ".petla" / "spool" / "shipping.lock"
+    with Product(project) as running:
+        # held, so that nothing is shipped before the end begins
+        with lock(shipping, purpose="a test", wait_s=10):
+            answered = running.post("/predict/species", PENGUIN)["id"]
+            running.signal(signal.SIGTERM)
+            running.wait_for(lambda: _is_silent(running.pages) or None)
+        assert running.wait() == 0
+
+    assert _is_shown(project, answered)
 
 
 def test_workers_outlive_the_control_plane_and_hear_of_it_again(project: Path) -> None:
@@ -217,6 +232,16 @@ def _ok(project: Path, *words: str) -> str:
     done = petla(project, *words)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def _is_silent(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=0.5):
+            return False
+    except urllib.error.HTTPError:
+        return False
+    except OSError:
+        return True
 
 
 def _is_shown(project: Path, decision: str) -> bool:
