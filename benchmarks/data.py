@@ -42,6 +42,8 @@ CHANGED_ROWS = 6
 BUCKET = "benchmark"
 # the server takes any key
 KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark", "AWS_DEFAULT_REGION": "us-east-1"}
+PUSH_S3 = ("data", "push", "--remote", "cloud")
+DVC_PUSH_S3 = ("push", "-q", "-r", "cloud")
 PROJECT = '[project]\nname = "benchmark"\n'
 
 
@@ -60,6 +62,19 @@ class Figures:
     ours: list[Times] = field(default_factory=list)
     dvc: list[Times] = field(default_factory=list)
     memory_mb: float = 0.0
+
+
+class Tools(NamedTuple):
+    """What both sides need."""
+
+    dvc: list[str]
+    # of the S3 server
+    endpoint: str
+
+    @property
+    def knows_s3(self) -> bool:
+        """Whether this DVC can speak to it."""
+        return self.dvc[0].startswith(str(PEER))
 
 
 class Side:
@@ -114,11 +129,12 @@ def main() -> None:
     stored: dict[str, float] = {}
     floors: list[float] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name, _s3_server() as endpoint:
+        tools = Tools(dvc, endpoint)
         folder = Path(name)
         table = folder / "table.csv"
         _write_table(table, options.size * 1_000_000)
         for number in range(options.rounds):
-            _measure_table(folder / f"table-{number}", table, dvc, results, stored, floors)
+            _measure_table(folder / f"table-{number}", table, tools, results, stored, floors)
         adds = [times.whole_s for times in results["1 GB: add"].ours]
         stored["1 GB: a plain md5, s"] = statistics.median(floors)
         stored["1 GB: add, times a plain md5"] = statistics.median(map(operator.truediv, adds, floors))
@@ -126,19 +142,14 @@ def main() -> None:
         files = folder / "files"
         _write_files(files, options.files)
         for number in range(options.rounds):
-            _measure_files(folder / f"files-{number}", files, dvc, endpoint, results)
+            _measure_files(folder / f"files-{number}", files, tools, results)
     _report(results, stored, as_json=options.json)
 
 
 def _measure_table(
-    folder: Path,
-    table: Path,
-    dvc: list[str],
-    results: dict[str, Figures],
-    stored: dict[str, float],
-    floors: list[float],
+    folder: Path, table: Path, tools: Tools, results: dict[str, Figures], stored: dict[str, float], floors: list[float]
 ) -> None:
-    ours, peer = _make_sides(folder, dvc)
+    ours, peer = _make_sides(folder, tools.dvc)
     _set_remotes(ours, peer, str(folder / "remote-ours"), str(folder / "remote-dvc"))
     for side in (ours, peer):
         shutil.copy(table, side.folder / "table.csv")
@@ -147,6 +158,10 @@ def _measure_table(
     _pair(results, "1 GB: push to a folder", ours, peer, ("data", "push"), ("push", "-q"))
     _pair(results, "1 GB: status, nothing changed", ours, peer, ("data", "status"), ("status", "-q"))
     _pull(results, "1 GB: pull from a folder", ours, peer, folder)
+    if tools.knows_s3:
+        _set_s3(ours, peer, tools.endpoint)
+        _pair(results, "1 GB: push to S3", ours, peer, PUSH_S3, DVC_PUSH_S3)
+        _pull(results, "1 GB: pull from S3", ours, peer, folder, is_cloud=True)
     before = _size(ours.folder / ".petla"), _size(folder / "remote-ours")
     dvc_before = _size(peer.folder / ".dvc") + _size(folder / "remote-dvc")
     for side in (ours, peer):
@@ -161,8 +176,8 @@ def _measure_table(
     shutil.rmtree(folder)
 
 
-def _measure_files(folder: Path, files: Path, dvc: list[str], endpoint: str, results: dict[str, Figures]) -> None:
-    ours, peer = _make_sides(folder, dvc)
+def _measure_files(folder: Path, files: Path, tools: Tools, results: dict[str, Figures]) -> None:
+    ours, peer = _make_sides(folder, tools.dvc)
     for side in (ours, peer):
         shutil.copytree(files, side.folder / "files")
     _pair(results, "files: add", ours, peer, ("data", "add", "files"), ("add", "-q", "files"))
@@ -171,11 +186,9 @@ def _measure_files(folder: Path, files: Path, dvc: list[str], endpoint: str, res
     _set_remotes(ours, peer, str(folder / "remote-ours"), str(folder / "remote-dvc"))
     _pair(results, "files: push to a folder", ours, peer, ("data", "push"), ("push", "-q"))
     _pull(results, "files: pull from a folder", ours, peer, folder)
-    if dvc[0].startswith(str(PEER)):
-        for tool, side in (("ours", ours), ("dvc", peer)):
-            _add_s3(side, f"s3://{BUCKET}/{folder.name}-{tool}", endpoint)
-        ours_words, dvc_words = ("data", "push", "--remote", "cloud"), ("push", "-q", "-r", "cloud")
-        _pair(results, "files: push to S3", ours, peer, ours_words, dvc_words)
+    if tools.knows_s3:
+        _set_s3(ours, peer, tools.endpoint)
+        _pair(results, "files: push to S3", ours, peer, PUSH_S3, DVC_PUSH_S3)
 
 
 def _pair(
@@ -185,11 +198,15 @@ def _pair(
     _note(results, name, mine, peer.run(*dvc_words), ours)
 
 
-def _pull(results: dict[str, Figures], name: str, ours: Side, peer: Side, folder: Path) -> None:
+def _pull(
+    results: dict[str, Figures], name: str, ours: Side, peer: Side, folder: Path, *, is_cloud: bool = False
+) -> None:
     """Pull into a fresh clone, which has nothing but the pointers."""
-    clones = [_clone(side.folder, folder / f"clone-{tool}") for tool, side in (("ours", ours), ("dvc", peer))]
-    mine = ours.run("data", "pull", folder=clones[0])
-    _note(results, name, mine, peer.run("pull", "-q", folder=clones[1]), ours)
+    label = "cloud" if is_cloud else "clone"
+    clones = [_clone(side.folder, folder / f"{label}-{tool}") for tool, side in (("ours", ours), ("dvc", peer))]
+    words, dvc_words = (("--remote", "cloud"), ("-r", "cloud")) if is_cloud else ((), ())
+    mine = ours.run("data", "pull", *words, folder=clones[0])
+    _note(results, name, mine, peer.run("pull", "-q", *dvc_words, folder=clones[1]), ours)
     # NOTE: they are not removed before the end: ext4 makes new files many times slower for a minute after many were
     # removed, and whoever comes next would pay for it.
 
@@ -220,6 +237,11 @@ def _set_remotes(ours: Side, peer: Side, place: str, dvc_place: str) -> None:
         Path(path).mkdir()
     ours.run("data", "remote", "add", "origin", place, "--default")
     peer.run("remote", "add", "-d", "origin", dvc_place)
+
+
+def _set_s3(ours: Side, peer: Side, endpoint: str) -> None:
+    for tool, side in (("ours", ours), ("dvc", peer)):
+        _add_s3(side, f"s3://{BUCKET}/{side.folder.parent.name}-{tool}", endpoint)
 
 
 def _add_s3(side: Side, url: str, endpoint: str) -> None:

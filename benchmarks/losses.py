@@ -200,12 +200,13 @@ def _tell(kind: str, seconds: float, n_threads: int) -> int:
 def _torment(plane: Plane, load: Load, seconds: float, away: Database, disk: Path | None) -> str:
     """Let everything happen once, and a worker die each second; say how fast the backlog was shipped."""
     begun = time.monotonic()
+    ballast = Ballast(disk)
     steps: list[tuple[float, Callable[[], None]]] = [
         (0.15, plane.kill_and_start),
         (0.30, lambda: away(True)),
         (0.60, lambda: away(False)),
-        (0.75, lambda: _fill(disk)),
-        (0.85, lambda: _empty(disk)),
+        (0.75, ballast.take_on),
+        (0.85, ballast.throw_off),
     ]
     caught_up: list[str] = []
     watching = threading.Thread(target=_watch_backlog, args=(plane, caught_up))
@@ -213,7 +214,8 @@ def _torment(plane: Plane, load: Load, seconds: float, away: Database, disk: Pat
         if steps and passed >= steps[0][0] * seconds:
             share, step = steps.pop(0)
             step()
-            sys.stdout.write(f"{passed:5.0f} s  step at {share:.0%}: {len(load.answered):,} answered so far\n")
+            said = f"{len(load.answered):,} answered and {load.failures.total():,} refused or cut off so far"
+            sys.stdout.write(f"{passed:5.0f} s  step at {share:.0%}: {said}\n")
             sys.stdout.flush()
             if share == 0.60:
                 watching.start()
@@ -322,17 +324,33 @@ def _small_disk(folder: Path) -> Iterator[Path | None]:
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
-def _fill(disk: Path | None) -> None:
-    if disk is not None:
-        with contextlib.suppress(OSError), (disk / "ballast").open("wb") as file:
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
+class Ballast:
+    """Fills a disk to its last byte, and takes each byte that becomes free, until it is thrown off."""
 
+    def __init__(self, disk: Path | None) -> None:
+        self._disk = disk
+        self._over = threading.Event()
+        self._filling = threading.Thread(target=self._fill)
 
-def _empty(disk: Path | None) -> None:
-    if disk is not None:
-        (disk / "ballast").unlink()
+    def take_on(self) -> None:
+        """Fill the disk."""
+        if self._disk is not None:
+            self._filling.start()
+
+    def throw_off(self) -> None:
+        """Make room again."""
+        if self._disk is not None:
+            self._over.set()
+            self._filling.join()
+            (self._disk / "ballast").unlink()
+
+    def _fill(self) -> None:
+        with (self._disk / "ballast").open("wb", buffering=0) as file:
+            while not self._over.is_set():
+                try:
+                    file.write(bytes(1 << 16))
+                except OSError:
+                    self._over.wait(0.01)
 
 
 def _is_worker(pid: int) -> bool:

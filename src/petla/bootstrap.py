@@ -29,6 +29,8 @@ _POLL_S = 0.01
 _WATCH_S = 0.05
 # The control plane ships what the workers wrote, and ends a training, before it ends; after this it is killed.
 _PATIENCE_S = 60.0
+# what is left then is shipped when it starts again
+_LAST_SHIPMENT_S = 20.0
 
 # values that are made before Python looks for cycles among them; looking after each 700 takes a tenth of adding files
 _VALUES_AT_ONCE = 50_000
@@ -200,7 +202,7 @@ def _catch_signals() -> threading.Event:
 
 
 def _ship_the_rest(workspace: Workspace) -> None:
-    from petla.decisions.shipper import ship
+    from petla.decisions.shipper import after, ship
     from petla.loop.controller import make_counters
 
-    ship(workspace, make_counters(workspace))
+    ship(workspace, make_counters(workspace), is_over=after(_LAST_SHIPMENT_S))

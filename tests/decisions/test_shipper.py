@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Select, column, select, table, text
 
 from petla.core.errors import ConflictError, UnavailableError
 from petla.core.project import decode_project
@@ -15,6 +16,8 @@ from petla.decisions.record import Decision
 from petla.decisions.shipper import Shipped, ship
 from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments, segment_path
 from petla.models.registry import get_version
+from petla.storage.database import reading
+from petla.storage.partitions import has_days
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import make_decision, make_feedback, make_shadow, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop
@@ -143,6 +146,34 @@ def test_feedback_that_arrives_while_shipping_waits_for_the_next_time(shop: Work
     # Worker 1's decision comes after the look at its spool, and so does the label about it.
     assert ship(shop, [arrive]).feedback == 0
     assert ship(shop) == Shipped(decisions=1, feedback=1, unknown_feedback=0)
+
+
+def test_shipping_that_ends_early_goes_on_where_it_ended_and_no_label_overtakes_its_decision(shop: Workspace) -> None:
+    spool(shop, *[[make_decision(i)] for i in range(3)], [make_feedback(i) for i in range(3)])
+    answers = iter((False, True))
+
+    first = ship(shop, limit_rows=1, is_over=lambda: next(answers, True))
+
+    assert first == Shipped(decisions=1, feedback=0, unknown_feedback=0)
+    assert ship(shop) == Shipped(decisions=2, feedback=3, unknown_feedback=0)
+
+
+def test_planner_knows_a_day_that_was_just_filled(any_shop: Workspace) -> None:
+    if not has_days(any_shop.engine):
+        pytest.skip("SQLite's planner knows nothing of rows")
+    spool(any_shop, [make_decision(i) for i in range(2_000)], [make_feedback(i) for i in range(2_000)])
+
+    ship(any_shop)
+
+    spans = {"decisions": "at >= '2026-01-01' AND at < '2026-01-02'", "feedback": "decision_id >= 'id-'"}
+    for name, span in spans.items():
+        query: Select[Any] = (
+            select(column("project")).select_from(table(name)).where(column("project") == any_shop.name, text(span))
+        )
+        said = str(query.compile(any_shop.engine, compile_kwargs={"literal_binds": True}))
+        with reading(any_shop.engine) as connection:
+            (found,) = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {said}").scalar_one()
+        assert 1_000 < found["Plan"]["Plan Rows"] < 4_000
 
 
 def test_shipped_segments_are_removed_but_for_the_newest(shop: Workspace) -> None:

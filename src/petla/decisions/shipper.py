@@ -8,6 +8,7 @@ whole segment is kept aside for a person to look at.
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,7 +38,7 @@ from petla.decisions.spool import (
 from petla.models import registry
 from petla.storage.database import reading, writing
 from petla.storage.files import lock, make_folder, reported
-from petla.storage.partitions import DAYS_AHEAD, day_of, days_from, has_days, make_days
+from petla.storage.partitions import DAYS_AHEAD, analyse_new, day_of, days_from, has_days, make_days
 from petla.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -62,20 +63,33 @@ class Shipped(msgspec.Struct, frozen=True):
     damaged: tuple[str, ...] = ()
 
 
-def ship(ws: Workspace, counters: Sequence[Counter] = (), *, limit_rows: int = 20_000) -> Shipped:
+def ship(
+    ws: Workspace,
+    counters: Sequence[Counter] = (),
+    *,
+    limit_rows: int = 20_000,
+    is_over: Callable[[], bool] = lambda: False,
+) -> Shipped:
     """Move into the rows what was in the spools when this was called.
 
     Args:
         ws: the project.
         counters: called with each batch, inside its transaction.
         limit_rows: batches are closed at this many rows; it bounds memory and the time for which other writers wait.
+        is_over: asked between batches; once it says so, which it must not take back, the next call goes on.
 
     Raises:
         BusyError: another process ships.
         UnavailableError: the database cannot be written; what was not committed is shipped by the next call.
     """
     with lock(ws.state / SPOOL_FOLDER / "shipping.lock", purpose="shipping decisions", wait_s=ws.settings.wait_s):
-        return _Shipment(ws, counters, limit_rows).run()
+        return _Shipment(ws, counters, limit_rows, is_over).run()
+
+
+def after(seconds: float) -> Callable[[], bool]:
+    """Return what says whether so many seconds have passed since now."""
+    until_s = time.monotonic() + seconds
+    return lambda: time.monotonic() >= until_s
 
 
 class _Stream(NamedTuple):
@@ -85,8 +99,8 @@ class _Stream(NamedTuple):
     kind: type[Any]
     # returns how many of them are about a decision that the log does not have
     store: Callable[[Connection, list[Any]], int]
-    # of tables that have a table for each day; empty: it has none
-    table: str = ""
+    table: str
+    has_days: bool = False
 
 
 class _Batch(NamedTuple):
@@ -101,10 +115,13 @@ class _Batch(NamedTuple):
 class _Shipment:
     """One call: the spools, the names of the inputs, and the faults met on the way."""
 
-    def __init__(self, ws: Workspace, counters: Sequence[Counter], limit_rows: int) -> None:
+    def __init__(
+        self, ws: Workspace, counters: Sequence[Counter], limit_rows: int, is_over: Callable[[], bool]
+    ) -> None:
         self._ws = ws
         self._counters = counters
         self._limit_rows = limit_rows
+        self._is_over = is_over
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
         self._encode = msgspec.json.Encoder().encode
         self._damaged: list[str] = []
@@ -117,10 +134,11 @@ class _Shipment:
         spool = self._ws.state / SPOOL_FOLDER
         folders = sorted(path for path in spool.iterdir() if path.is_dir())
         labels_end = {folder: end_of(folder, FEEDBACK) for folder in folders}
-        decisions = _Stream(DECISIONS, Decision, self._store_decisions, "decisions")
-        shadows = _Stream(SHADOWS, ShadowAnswer, self._store_shadows, "shadows")
-        labels = _Stream(FEEDBACK, Feedback, self._store_feedback)
+        decisions = _Stream(DECISIONS, Decision, self._store_decisions, "decisions", has_days=True)
+        shadows = _Stream(SHADOWS, ShadowAnswer, self._store_shadows, "shadows", has_days=True)
+        labels = _Stream(FEEDBACK, Feedback, self._store_feedback, "feedback")
         n_decisions = sum(self._move(folder, decisions, end_of(folder, DECISIONS))[0] for folder in folders)
+        # NOTE: where this ended early, decisions are left whose labels must not be moved before them.
         moved = [self._move(folder, labels, labels_end[folder]) for folder in folders]
         n_shadows = sum(self._move(folder, shadows, end_of(folder, SHADOWS))[0] for folder in folders)
         n_labels, n_unknown = sum(each[0] for each in moved), sum(each[1] for each in moved)
@@ -134,12 +152,17 @@ class _Shipment:
         n_rows, n_marked = 0, 0
         reader = SpoolReader(folder, stream.name, stream.kind)
         for batch in _batches(reader, start, end, self._limit_rows):
-            self._make_days(stream.table, batch.records)
+            if self._is_over():
+                break
+            if stream.has_days:
+                self._make_days(stream.table, batch.records)
             for segment, what in batch.damage:
                 self._set_aside(folder, stream.name, segment, what)
             with writing(self._ws.engine) as connection:
                 if batch.records:
                     n_marked += stream.store(connection, batch.records)
+                    if has_days(self._ws.engine):
+                        analyse_new(connection, stream.table)
                 records.set_position(connection, self._ws.name, name, batch.behind)
             n_rows += len(batch.records)
             _remove_shipped(folder, stream.name, batch.behind)
@@ -147,7 +170,7 @@ class _Shipment:
 
     def _make_days(self, table: str, batch: Iterable[Any]) -> None:
         """Make the tables of a batch's days, and of some days ahead, before its transaction."""
-        if not table or not has_days(self._ws.engine):
+        if not has_days(self._ws.engine):
             return
         moment = _moments()
         days = {day_of(moment(record.at_ns)) for record in batch}

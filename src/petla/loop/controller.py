@@ -14,7 +14,7 @@ from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.retention import Retention
 from petla.decisions.reviews.reviewing import make_collector
-from petla.decisions.shipper import Counter, ship
+from petla.decisions.shipper import Counter, after, ship
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import republish, take_back_refused
@@ -44,6 +44,8 @@ LONGEST_PAUSE_S = 10.0
 ATTEMPTS = 5
 # decisions in one transaction: a long backlog is moved in fewer, and other writers wait for none of them long
 _SHIPPED_AT_ONCE = 50_000
+# a backlog of hours is moved in several passes, so that nothing else of the loop waits for all of it
+_SHIPPING_S = 5.0
 # seconds until it is looked again for decisions that were kept long enough
 _EXPIRE_S = 60.0
 # until a rollout's step that failed is tried again
@@ -65,6 +67,8 @@ class Controller:
         self._references = open_references(ws)
         self._counters = make_counters(ws, self._references)
         self._trainer = Trainer(ws)
+        # once set, the rest of a long backlog is left to the next controller
+        self._stop = threading.Event()
         self._waits: NotBefore = {}
         self._retention = Retention(ws, [find_oldest_unjudged])
         self._expire_at_s = 0.0
@@ -80,7 +84,9 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE)
+        is_enough = after(_SHIPPING_S)
+        is_over = lambda: is_enough() or self._stop.is_set()  # noqa: E731
+        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE, is_over=is_over)
         self._advance_rollouts()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)
@@ -96,6 +102,7 @@ class Controller:
 
     def run(self, stop: threading.Event) -> None:
         """Tick until told to stop; an error of a tick is logged, and the tick is tried again later."""
+        self._stop = stop
         pause = PAUSE_S
         try:
             while not stop.is_set():
