@@ -53,7 +53,7 @@ def main() -> None:
 async def compare(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     from benchmarks.online.model import make_row, make_version
 
-    from petla.core.ids import uuid7_source
+    from petla.core.ids import uuid7_batches
     from petla.core.project import Policy, decode_project
     from petla.core.settings import Settings
     from petla.models.package import load_package
@@ -76,7 +76,7 @@ async def compare(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     body = json.dumps(make_row()).encode()
 
     def make_lane(policy: Policy) -> Lane:
-        lane = Lane(loaded, package.answer, recorder, metrics.of("fraud"), uuid7_source())
+        lane = Lane(loaded, package.answer, recorder, metrics.of("fraud"), uuid7_batches())
         lane.protect(policy, (), "champion")
         return lane
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from petla.core.ids import uuid7_source
+from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
@@ -51,7 +51,7 @@ class Doorway:
     def serve(self, name: str, package: Package, runtime: Runtime, words: AnswerTable | None = None) -> None:
         """Serve a package as version 7 of a model."""
         loaded = Loaded(7, package, runtime, Schema(package.signature))
-        lane = Lane(loaded, words or AnswerTable(), self.recorder, self.metrics.of(name), uuid7_source())
+        lane = Lane(loaded, words or AnswerTable(), self.recorder, self.metrics.of(name), uuid7_batches())
         self.plane.exchange({**self.plane.services, name: Service(lane)})
 
     def serve_tiny(self, name: str = MODEL) -> "Doorway":

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petla.core.errors import ModelFailedError, ProcessLostError, UnavailableError, UserCodeError
-from petla.core.ids import uuid7_source
+from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable, FallbackTable, LimitTable, Policy
 from petla.data.profile.columns import Kind
 from petla.decisions.record import Decision
@@ -96,7 +96,7 @@ class Stage:
         }
 
         async def tell() -> object:
-            maker = LaneMaker(route, loaded, self._recorder, self.metrics.of("fraud"), uuid7_source())
+            maker = LaneMaker(route, loaded, self._recorder, self.metrics.of("fraud"), uuid7_batches())
             lane = maker.make_champion() if arm == "champion" else maker.make_arm(Variant(3, "canary"), arm)
             try:
                 return await story(lane)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError, ModelFailedError, PetlaError, UnavailableError, UserCodeError
-from petla.core.ids import uuid7_source
+from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable, Task
 from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
@@ -63,7 +63,7 @@ class Bench:
     def run(self, runtime: StandIn, story: Callable[[Lane], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401
         async def tell() -> object:
             loaded = Loaded(7, make_package(), runtime, Schema(SIGNATURE))
-            lane = Lane(loaded, AnswerTable(), self._recorder, self.metrics.of("fraud"), uuid7_source())
+            lane = Lane(loaded, AnswerTable(), self._recorder, self.metrics.of("fraud"), uuid7_batches())
             return await story(lane)
 
         return asyncio.run(tell())
@@ -236,7 +236,7 @@ def test_answer_has_the_project_s_words(
         recorder = Recorder(tmp_path, "0", "process", metrics)
         words = AnswerTable(probability="how sure")
         loaded = Loaded(7, package, Fixed(is_fast=True), Schema(signature))
-        lane = Lane(loaded, words, recorder, metrics.of("fraud"), uuid7_source())
+        lane = Lane(loaded, words, recorder, metrics.of("fraud"), uuid7_batches())
         return await ask(lane, n=2)
 
     for answer in json.loads(asyncio.run(story())):

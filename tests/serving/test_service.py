@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError, MalformedError, UserCodeError
-from petla.core.ids import uuid7_source
+from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
@@ -68,7 +68,7 @@ class Bench:
                 for variant, runtime in runtimes.items()
             }
             route = Route(live=champion, answer=AnswerTable())
-            maker = LaneMaker(route, versions, self._recorder, self._metrics.of("fraud"), uuid7_source())
+            maker = LaneMaker(route, versions, self._recorder, self._metrics.of("fraud"), uuid7_batches())
             arms = [(maker.make_arm(canary, "canary"), self._share)]
             return await story(Service(maker.make_champion(), salt="s", arms=arms))
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import NewType
+from typing import Any, NewType
 
 import msgspec
 
@@ -13,11 +13,16 @@ from petla.core.errors import InvalidError
 
 DecisionId = NewType("DecisionId", str)
 IdSource = Callable[[], DecisionId]
+# how many -> so many
+IdBatches = Callable[[int], list[DecisionId]]
 
 _RANDOM_POOL_BYTES = 8192
 # what an INTEGER column holds in every database
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _UUID7 = re.compile(r"(0[0-9a-f]{7})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+# hexadecimal digits that are drawn for each id; what the first one becomes, which also names the variant
+_TAIL = 16
+_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 # ticks of the id's clock in one millisecond: the twelve bits behind the version digit
 _TICKS = 4096
 
@@ -61,29 +66,46 @@ def find_moment(decision_id: str) -> datetime | None:
     return datetime.fromtimestamp(int(found[1] + found[2], 16) / 1000, UTC) if found else None
 
 
-def uuid7_source(
+def uuid7_batches(
     now_ns: Callable[[], int] = time.time_ns, random_bytes: Callable[[int], bytes] = os.urandom
-) -> IdSource:
-    """Return a function that makes UUIDv7 texts, each of them greater than the one before it.
+) -> IdBatches:
+    """Return a function that makes some UUIDv7 texts at once, each of them greater than the one before it.
 
     Where the clock stands still or goes back, the fraction of the millisecond counts on. Random bytes are drawn in
     pools, so that an id costs about a microsecond.
 
     Source: RFC 9562 (2024), Universally Unique IDentifiers, sections 5.7 and 6.2 (method 3: increased clock precision).
     """
-    pool = b""
+    pool = ""
     offset = 0
     last = 0
+    # of the newest id: its millisecond, and how it is written
+    millisecond, prefix = -1, ""
 
-    def make() -> DecisionId:
-        nonlocal pool, offset, last
-        if offset + 8 > len(pool):
-            pool, offset = random_bytes(_RANDOM_POOL_BYTES), 0
-        tail = pool[offset : offset + 8].hex()
-        offset += 8
-        last = max(last + 1, now_ns() * _TICKS // 1_000_000)
-        stamp = f"{last:015x}"
-        variant = "89ab"[int(tail[0], 16) & 3]
-        return DecisionId(f"{stamp[:8]}-{stamp[8:12]}-7{stamp[12:]}-{variant}{tail[1:4]}-{tail[4:]}")
+    def make(count: int) -> list[DecisionId]:
+        nonlocal pool, offset, last, millisecond, prefix
+        if offset + count * _TAIL > len(pool):
+            pool, offset = random_bytes(max(_RANDOM_POOL_BYTES, count * _TAIL // 2)).hex(), 0
+        at = now_ns() * _TICKS // 1_000_000
+        first = at if at > last else last + 1
+        last = first + count - 1
+        made: list[Any] = []
+        for tick in range(first, last + 1):
+            if tick // _TICKS != millisecond:
+                millisecond = tick // _TICKS
+                stamp = f"{millisecond:012x}"
+                prefix = f"{stamp[:8]}-{stamp[8:]}-7"
+            tail = pool[offset : offset + _TAIL]
+            offset += _TAIL
+            made.append(f"{prefix}{tick % _TICKS:03x}-{_VARIANTS[tail[0]]}{tail[1:4]}-{tail[4:]}")
+        return made
 
     return make
+
+
+def uuid7_source(
+    now_ns: Callable[[], int] = time.time_ns, random_bytes: Callable[[int], bytes] = os.urandom
+) -> IdSource:
+    """Return a function that makes one UUIDv7 text; see `uuid7_batches`."""
+    make = uuid7_batches(now_ns, random_bytes)
+    return lambda: make(1)[0]

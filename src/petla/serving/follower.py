@@ -23,7 +23,7 @@ import msgspec
 
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError
-from petla.core.ids import uuid7_source
+from petla.core.ids import uuid7_batches
 from petla.decisions.record import Decision
 from petla.deployments.server import write_acknowledgement
 from petla.deployments.snapshot import (
@@ -100,7 +100,7 @@ class Follower:
         self._longest_wait_s = longest_wait_s
         self._objects = ObjectStore(state / "objects")
         self._keys = Keyring(state / "keys")
-        self._make_id = uuid7_source()
+        self._make_ids = uuid7_batches()
         self._path = snapshot_path(state)
         self._stamp: tuple[int, int] | None = None
         self._seen = 0
@@ -242,7 +242,7 @@ class Follower:
 
     def _make_service(self, model: str, route: Route) -> Service:
         counts, wait_s = self._metrics.of(model), self._longest_wait_s
-        maker = LaneMaker(route, self._versions, self._recorder, counts, self._make_id, wait_s)
+        maker = LaneMaker(route, self._versions, self._recorder, counts, self._make_ids, wait_s)
         champion = maker.make_champion()
         champion.mirror = self._find_mirror(model, route)
         about = None

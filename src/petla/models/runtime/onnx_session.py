@@ -1,6 +1,8 @@
 """A package in ONNX, scored in this process."""
 
+import struct
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -75,21 +77,34 @@ def _open_session(content: bytes, threads: int) -> Any:  # noqa: ANN401 - the li
 
 
 def _picker(positions: list[int]) -> Callable[[Row], tuple[Value, ...]] | None:
-    match positions:
-        case []:
-            return None
-        case [only]:
-            return lambda row: (row[only],)
-        case _:
-            return itemgetter(*positions)
+    if not positions:
+        return None
+    first, behind = positions[0], positions[-1] + 1
+    if positions == list(range(first, behind)):
+        return itemgetter(slice(first, behind))
+    return itemgetter(*positions)
 
 
 def _to_numbers(values: list[tuple[Value, ...]], kind: type[np.floating[Any]]) -> NDArray[Any]:
-    """Return numbers as ONNX takes them; numpy turns None into NaN. What float32 cannot hold is infinite."""
+    """Return numbers as ONNX takes them; None becomes NaN. What float32 cannot hold is infinite."""
+    try:
+        # twice as fast as numpy, which takes whatever it is
+        packed = struct.pack(f"{len(values) * len(values[0])}d", *chain.from_iterable(values))
+    except (struct.error, OverflowError):
+        return _take_each(values, kind)
+    numbers: NDArray[Any] = np.frombuffer(packed).reshape(len(values), -1)
+    if kind is np.float64:
+        return numbers
+    with np.errstate(over="ignore"):
+        return numbers.astype(kind)
+
+
+def _take_each(values: list[tuple[Value, ...]], kind: type[np.floating[Any]]) -> NDArray[Any]:
+    """Return what is not only numbers: None among them, tensors, and whole numbers that not even float64 can hold."""
     with np.errstate(over="ignore"):
         try:
             return np.array(values, dtype=kind)
-        except OverflowError:  # a whole number that not even float64 can hold
+        except OverflowError:
             return np.array([bound_row(row) for row in values], dtype=kind)
 
 

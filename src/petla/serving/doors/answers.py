@@ -41,6 +41,17 @@ class AnswerWriter:
         """
         return f'{{"id":"{name}{self._middles.get(label, self._middle)}{score!r}{self._end}'
 
+    def write_all(self, names: Sequence[str], labels: Sequence[Any], scores: Sequence[float]) -> list[str]:
+        """Return some answers; each as `write` makes it, in less time where there are many."""
+        if len(names) == 1:
+            return [self.write(names[0], labels[0], scores[0])]
+        written = msgspec.json.encode(scores)[1:-1].decode().split(",")
+        middles, middle, end = self._middles, self._middle, self._end
+        return [
+            f'{{"id":"{name}{middles.get(label, middle)}{score}{end}'
+            for name, label, score in zip(names, labels, written, strict=True)
+        ]
+
     def write_marked(self, name: str, label: Any, score: float, served_by: str, flags: Sequence[str]) -> str:  # noqa: ANN401
         """Return one answer that says what is unusual about it.
 

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from petla.core.errors import DeadlineError, ModelFailedError, PetlaError, UnavailableError
-from petla.core.ids import IdSource
+from petla.core.ids import IdBatches
 from petla.core.project import AnswerTable, Policy
 from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
@@ -66,7 +66,7 @@ class Lane:
         words: the words of the answers.
         recorder: where decisions go before they are answered.
         metrics: the model's counts.
-        make_id: makes the ids of the decisions.
+        make_ids: makes the ids of the decisions.
         arm: whose requests it gets.
     """
 
@@ -76,7 +76,7 @@ class Lane:
         words: AnswerTable,
         recorder: Recorder,
         metrics: ModelMetrics,
-        make_id: IdSource,
+        make_ids: IdBatches,
         *,
         arm: str = CHAMPION,
     ) -> None:
@@ -88,7 +88,7 @@ class Lane:
         self._package = loaded.package
         self._recorder = recorder
         self._scorer = Scorer(loaded.package, loaded.runtime)
-        self._scribe = Scribe(loaded.package, loaded.version, words, recorder.worker, make_id, metrics).name(arm, arm)
+        self._scribe = Scribe(loaded.package, loaded.version, words, recorder.worker, make_ids, metrics).name(arm, arm)
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
         self._try_it = partial(check_golden, loaded.package, loaded.runtime)
         self._name = f"{loaded.package.model}:{loaded.version}"

@@ -7,7 +7,7 @@
 
 from collections.abc import Mapping
 
-from petla.core.ids import IdSource
+from petla.core.ids import IdBatches
 from petla.core.project import Policy
 from petla.decisions.record import CHAMPION, DEFAULT, STANDBY
 from petla.deployments.policy import find_answer, may_stand_in
@@ -27,7 +27,7 @@ class LaneMaker:
         versions: digest of the package -> what was loaded.
         recorder: for the lanes.
         metrics: of the model.
-        make_id: makes the ids of the decisions.
+        make_ids: makes the ids of the decisions.
         longest_wait_s: as `Lane` has it.
     """
 
@@ -37,14 +37,14 @@ class LaneMaker:
         versions: Mapping[str, Loaded],
         recorder: Recorder,
         metrics: ModelMetrics,
-        make_id: IdSource,
+        make_ids: IdBatches,
         longest_wait_s: float = 1.0,
     ) -> None:
         self._route = route
         self._versions = versions
         self._recorder = recorder
         self._metrics = metrics
-        self._make_id = make_id
+        self._make_ids = make_ids
         self._longest_wait_s = longest_wait_s
 
     def make_champion(self) -> Lane:
@@ -77,7 +77,7 @@ class LaneMaker:
         answer = find_answer(package.signature, fallback.answer)
         if answer is None:
             return []
-        written = (package, variant.version, self._route.answer, self._recorder.worker, self._make_id, self._metrics)
+        written = (package, variant.version, self._route.answer, self._recorder.worker, self._make_ids, self._metrics)
         scribe = Scribe(*written).name(arm, DEFAULT)
         return [Default(answer, score_of_default(fallback, answer, package.signature), scribe, self._recorder)]
 
@@ -93,6 +93,6 @@ class LaneMaker:
 
     def _make(self, variant: Variant, arm: str) -> Lane:
         loaded = self._versions[variant.package]._replace(version=variant.version)
-        lane = Lane(loaded, self._route.answer, self._recorder, self._metrics, self._make_id, arm=arm)
+        lane = Lane(loaded, self._route.answer, self._recorder, self._metrics, self._make_ids, arm=arm)
         lane.longest_wait_s = self._longest_wait_s
         return lane

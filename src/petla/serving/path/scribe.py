@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
-from petla.core.ids import DecisionId, IdSource
+from petla.core.ids import DecisionId, IdBatches
 from petla.core.project import AnswerTable
 from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
@@ -26,7 +26,7 @@ class Scribe:
         version: its number.
         words: the words of the answers.
         worker: its name, for the records.
-        make_id: makes the ids of the decisions.
+        make_ids: makes the ids of the decisions.
         metrics: the model's counts.
     """
 
@@ -36,13 +36,13 @@ class Scribe:
         version: int,
         words: AnswerTable,
         worker: str,
-        make_id: IdSource,
+        make_ids: IdBatches,
         metrics: ModelMetrics,
     ) -> None:
         self._package = package
         self._version = version
         self._worker = worker
-        self._make_id = make_id
+        self._make_ids = make_ids
         self._metrics = metrics
         self._writer = AnswerWriter(package, words, version)
         self.arm = self.served_by = CHAMPION
@@ -67,11 +67,11 @@ class Scribe:
         """
         if marks is not None or not self._is_own:
             return self._describe_marked(request, labels, scores, latency_us, marks)
-        ids = [self._make_id() for _ in labels]
+        ids = self._make_ids(len(labels))
         if request.write is not None:
             request.answer = request.write(Answered(self._package, self._version, self.arm, ids, labels, scores))
         else:
-            request.answer = _join(request, list(map(self._writer.write, ids, labels, scores)))
+            request.answer = _join(request, self._writer.write_all(ids, labels, scores))
         decided = zip(ids, request.logged or request.rows, labels, scores, repeat(self.arm), repeat(()), strict=False)
         return self._record(request, ids[0], decided, latency_us)
 
@@ -79,7 +79,7 @@ class Scribe:
         self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
     ) -> list[Decision]:
         """Do the same where an answer is not the asked version's own, or something about it is unusual."""
-        ids = [self._make_id() for _ in labels]
+        ids = self._make_ids(len(labels))
         marks = marks or [Mark((), None, "")] * len(ids)
         labels = [label if mark.answer is None else mark.answer for label, mark in zip(labels, marks, strict=True)]
         served_by = [mark.served_by or self.served_by for mark in marks]
@@ -106,8 +106,21 @@ class Scribe:
         model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
         return [
             Decision(
-                *(name, request_id, at_ns, model, version, row, label, score, by, latency_us, worker),
-                *(trace_id, arm, flags, subject),
+                name,
+                request_id,
+                at_ns,
+                model,
+                version,
+                row,
+                label,
+                score,
+                by,
+                latency_us,
+                worker,
+                trace_id,
+                arm,
+                flags,
+                subject,
             )
             for (name, row, label, score, by, flags), subject in zip(decided, subjects, strict=False)
         ]
