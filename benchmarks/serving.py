@@ -26,12 +26,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from online.load import Figure, measure, read_memory_mib
+from online.load import Figure, measure, measure_grpc, read_memory_mib
 from online.model import MODEL, make_row, make_version
-from online.peers import PEERS, Shape, as_object, install, is_installed, run_peer
+from online.peers import PEERS, Shape, as_object, find_port, install, is_installed, run_peer
+from online.remote import make_message
 
 # connections, rows a request
 LOADS = ((1, 1), (16, 1), (64, 1), (16, 100))
+GRPC_CONNECTIONS = 16
 ECHO_NAME = "bare uvicorn echo"
 PROJECT = f"""
 [project]
@@ -66,6 +68,8 @@ class Contender(NamedTuple):
     shape: Shape
     pids: tuple[int, ...]
     cold_start_s: float = 0.0
+    # where it answers over gRPC; empty: nowhere
+    grpc: str = ""
 
 
 def main() -> None:
@@ -77,6 +81,11 @@ def main() -> None:
         rounds = [
             {load: _measure_all(contenders, load, options.seconds) for load in LOADS} for _ in range(options.rounds)
         ]
+        over_grpc = {
+            each.name: measure_grpc(each.grpc, make_message(MODEL, make_row()), GRPC_CONNECTIONS, options.seconds)
+            for each in contenders
+            if each.grpc
+        }
         memory = {each.name: round(max(map(read_memory_mib, each.pids))) for each in contenders}
     result = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -87,6 +96,7 @@ def main() -> None:
                 "of_echo": {f"c{n}": _ratio(rounds, (n, 1), each.name, ECHO_NAME) for n in (1, 16, 64)},
                 "memory_mib": memory[each.name],
                 "cold_start_s": round(each.cold_start_s, 2),
+                "grpc": msgspec.to_builtins(over_grpc[each.name]) if each.name in over_grpc else None,
             }
             for each in contenders
         },
@@ -124,9 +134,27 @@ def _compare(servers: dict[str, Any]) -> Iterator[str]:
         )
     for name, of in servers.items():
         if name.startswith("petla,"):
-            gain = of["figures"][2]["requests_per_s"] / ours["figures"][2]["requests_per_s"]
-            cores = os.cpu_count()
-            yield f"{name}: {gain:.2f} times one at 64 connections; the load tool takes its part of {cores} cores"
+            yield from _scale(name, ours["figures"], of["figures"])
+        if of["grpc"]:
+            figure = of["grpc"]
+            rate, cores = figure["requests_per_s"], figure["load_cores"]
+            yield (
+                f"{name}, gRPC, {GRPC_CONNECTIONS} connections: {rate:,} requests/s, p50 {figure['p50_ms']:.1f} ms, "
+                f"{figure['failed']} failed; its client took {cores:.2f} cores"
+            )
+
+
+def _scale(name: str, one: list[dict[str, Any]], several: list[dict[str, Any]]) -> Iterator[str]:
+    """Say what more workers bring, and what they can bring beside the load tool, which needs cores as well."""
+    cores = os.cpu_count() or 1
+    for index in (2, 3):
+        alone, together = one[index], several[index]
+        gain = together["requests_per_s"] / alone["requests_per_s"]
+        most = cores / (1 + alone["load_cores"])
+        yield (
+            f"{name}: {gain:.2f} times one with {alone['connections']} connections and {alone['rows']} rows, of "
+            f"{most:.2f} that {cores} cores have for them beside the load tool"
+        )
 
 
 def _measure_all(contenders: list[Contender], load: tuple[int, int], seconds: int) -> dict[str, Figure]:
@@ -166,7 +194,7 @@ def _start_all(stack: contextlib.ExitStack, options: argparse.Namespace) -> Iter
         if not is_installed(peer):
             raise SystemExit(f"{peer.package} is not there; install the peers once with --install")
         running = stack.enter_context(run_peer(peer, folder / "model.pickle", folder / f"peer-{number}", make_row()))
-        yield Contender(peer.name, running.url, peer.shape, (running.pid,), running.cold_start_s)
+        yield Contender(peer.name, running.url, peer.shape, (running.pid,), running.cold_start_s, running.grpc)
 
 
 @contextlib.contextmanager
@@ -199,7 +227,10 @@ def run_ours(folder: Path, workers: int, pickled: Path) -> Iterator[Contender]:
     from petla.storage.workspace import Workspace
 
     folder.mkdir()
-    ws = Workspace(folder, decode_project(PROJECT), Settings(actor="benchmark", workers=workers))
+    grpc_port = find_port()
+    ws = Workspace(
+        folder, decode_project(f"{PROJECT}grpc_port = {grpc_port}\n"), Settings(actor="benchmark", workers=workers)
+    )
     deploy(ws, MODEL, make_version(ws, pickled), actor="benchmark")
     supervisor = Supervisor(ws)
     begun = time.perf_counter()
@@ -210,7 +241,8 @@ def run_ours(folder: Path, workers: int, pickled: Path) -> Iterator[Contender]:
         cold_start_s = time.perf_counter() - begun
         pids = tuple(each.pid for each in list_acknowledgements(ws.state))
         name = "petla" if workers == 1 else f"petla, {workers} workers"
-        yield Contender(name, f"{url}/predict/{MODEL}", as_object, pids, cold_start_s)
+        grpc = f"127.0.0.1:{grpc_port}"
+        yield Contender(name, f"{url}/predict/{MODEL}", as_object, pids, cold_start_s, grpc)
     finally:
         supervisor.stop()
 

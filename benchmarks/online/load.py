@@ -1,17 +1,21 @@
-"""Load from `wrk`, and what a process takes of the machine."""
+"""Load from `wrk` or over gRPC, and what a process takes of the machine."""
 
 import asyncio
 import contextlib
 import json
+import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+REMOTE = Path(__file__).with_name("remote.py")
 LOAD = """
 wrk.method = "POST"
 wrk.headers["content-type"] = "application/json"
@@ -34,14 +38,19 @@ class Figure(msgspec.Struct, frozen=True):
     p50_ms: float
     p99_ms: float
     failed: int
+    # cores that the load tool took
+    load_cores: float = 0.0
 
 
 def measure(url: str, body: object, n_rows: int, connections: int, seconds: int) -> Figure:
     content = json.dumps(body)
     load = _load_with_wrk if shutil.which("wrk") else _load_with_loop
-    raw = load(url, content, connections, seconds)
-    rate = raw["requests"] / raw["seconds"]
-    return Figure(connections, n_rows, round(rate), round(raw["p50_ms"], 3), round(raw["p99_ms"], 3), raw["failed"])
+    return _figure(n_rows, connections, lambda: load(url, content, connections, seconds))
+
+
+def measure_grpc(address: str, message: bytes, connections: int, seconds: int) -> Figure:
+    """Ask over gRPC, with one row a request."""
+    return _figure(1, connections, lambda: _load_with_grpc(address, message, connections, seconds))
 
 
 def read_memory_mib(pid: int) -> float:
@@ -52,6 +61,20 @@ def read_memory_mib(pid: int) -> float:
             lines = Path(f"/proc/{process}/smaps_rollup").read_text("utf-8").splitlines()
             total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total / 1024
+
+
+def _figure(n_rows: int, connections: int, load: Callable[[], dict[str, Any]]) -> Figure:
+    before = _children_s()
+    raw = load()
+    cores = (_children_s() - before) / raw["seconds"]
+    p50, p99 = (round(raw[name], 3) for name in ("p50_ms", "p99_ms"))
+    return Figure(connections, n_rows, round(raw["requests"] / raw["seconds"]), p50, p99, raw["failed"], cores)
+
+
+def _children_s() -> float:
+    """Return the processor time of children that have ended, in seconds."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(pid: int) -> list[int]:
@@ -67,6 +90,12 @@ def _load_with_wrk(url: str, content: str, connections: int, seconds: int) -> di
         command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", script.name, url]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.strip().splitlines()[-1]))
+
+
+def _load_with_grpc(address: str, message: bytes, connections: int, seconds: int) -> dict[str, Any]:
+    command = [sys.executable, str(REMOTE), address, str(connections), str(seconds)]
+    done = subprocess.run(command, input=message, capture_output=True, check=True)
+    return dict(json.loads(done.stdout))
 
 
 def _load_with_loop(url: str, content: str, connections: int, seconds: int) -> dict[str, Any]:

@@ -40,6 +40,8 @@ class Running(NamedTuple):
     url: str
     cold_start_s: float
     pid: int
+    # where it answers over gRPC; empty: nowhere
+    grpc: str = ""
 
 
 def as_object(rows: list[dict[str, Any]]) -> object:
@@ -95,8 +97,8 @@ def is_installed(peer: Peer) -> bool:
 def run_peer(peer: Peer, model: Path, folder: Path, row: dict[str, Any]) -> Iterator[Running]:
     """Start a peer and wait for its first answer; it is stopped at the end of the block."""
     folder.mkdir()
-    port = _free_port()
-    command, variables = _command(peer, model, folder, port)
+    port, grpc_port = find_port(), find_port()
+    command, variables = _command(peer, model, folder, port, grpc_port)
     with (folder / "log").open("wb") as log:
         begun = time.perf_counter()
         process = subprocess.Popen(
@@ -104,7 +106,9 @@ def run_peer(peer: Peer, model: Path, folder: Path, row: dict[str, Any]) -> Iter
         )
     try:
         _wait_for_answer(peer, port, row, process, folder / "log")
-        yield Running(peer, f"http://127.0.0.1:{port}{peer.path}", time.perf_counter() - begun, process.pid)
+        url, cold_start_s = f"http://127.0.0.1:{port}{peer.path}", time.perf_counter() - begun
+        grpc = f"127.0.0.1:{grpc_port}" if peer.package == "mlserver" else ""
+        yield Running(peer, url, cold_start_s, process.pid, grpc)
     finally:
         # a session of its own: with everything that it started
         with contextlib.suppress(ProcessLookupError):
@@ -112,7 +116,7 @@ def run_peer(peer: Peer, model: Path, folder: Path, row: dict[str, Any]) -> Iter
         process.wait()
 
 
-def _command(peer: Peer, model: Path, folder: Path, port: int) -> tuple[list[str], dict[str, str]]:
+def _command(peer: Peer, model: Path, folder: Path, port: int, grpc_port: int) -> tuple[list[str], dict[str, str]]:
     bin_folder = ENVIRONMENTS / peer.package / "bin"
     variables = {"MODEL": str(model), "PYTHONPATH": str(HERE), "PATH": f"{bin_folder}:{os.environ['PATH']}"}
     match peer.package:
@@ -124,16 +128,16 @@ def _command(peer: Peer, model: Path, folder: Path, port: int) -> tuple[list[str
             serve = [str(bin_folder / "python"), "-m", "bentoml", "serve", "with_bentoml:Fraud"]
             return [*serve, "--working-dir", str(HERE), "--host", "127.0.0.1", "--port", str(port)], variables
         case _:
-            _write_mlserver_settings(peer, model, folder, port)
+            _write_mlserver_settings(peer, model, folder, port, grpc_port)
             return [str(bin_folder / "mlserver"), "start", str(folder)], variables
 
 
-def _write_mlserver_settings(peer: Peer, model: Path, folder: Path, port: int) -> None:
+def _write_mlserver_settings(peer: Peer, model: Path, folder: Path, port: int, grpc_port: int) -> None:
     server = {
         "host": "127.0.0.1",
         "http_port": port,
-        "grpc_port": _free_port(),
-        "metrics_port": _free_port(),
+        "grpc_port": grpc_port,
+        "metrics_port": find_port(),
         "parallel_workers": 0,
         "debug": False,
     }
@@ -171,7 +175,8 @@ def _wait_for_answer(peer: Peer, port: int, row: dict[str, Any], process: "subpr
         time.sleep(0.02)
 
 
-def _free_port() -> int:
+def find_port() -> int:
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
