@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier
 from petla.core.errors import UnavailableError
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known
-from petla.decisions.shipper import ship
+from petla.decisions.shipper import Shipped, ship
 from petla.deployments.deploy import deploy, find_deployment, rollback, take_back_refused
 from petla.deployments.server import list_acknowledgements
 from petla.models import registry
@@ -167,7 +167,8 @@ def test_every_worker_follows(shop: Workspace) -> None:
 
     assert done.workers == 2
     assert load.failures == []
-    assert ship(pair).decisions == len(load.answers)
+    assert ship(pair) == Shipped(len(load.answers), 0, 0)
+    assert count_known(pair, [each["id"] for each in load.answers]) == len(load.answers)
 
 
 def test_server_without_a_deployment_says_so_and_takes_up_the_first(shop: Workspace) -> None:
