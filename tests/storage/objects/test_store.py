@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from petla.core.errors import CorruptError, NotFoundError, UnavailableError
 from petla.storage.objects import ObjectStore
-from petla.storage.objects.intake import digest_file, digest_files, find_source
+from petla.storage.objects.intake import digest_file, digest_files
 from petla.storage.objects.naming import Stored, cut, digest_content, md5_of
+from petla.storage.objects.sources import find_source
 from tests.contracts.damage import flip
 
 MISSING = "0" * 64

@@ -15,8 +15,8 @@ import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from petla.data.content.manifest import FileEntry, Manifest
-from petla.storage.objects.intake import Source, numbers_of
 from petla.storage.objects.naming import Stored
+from petla.storage.objects.sources import Source, numbers_of
 
 # what DVC leaves out of every folder as well, and what a write that died has left behind
 _IGNORED = frozenset({".git", ".hg", ".dvc"})

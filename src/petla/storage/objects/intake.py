@@ -1,60 +1,28 @@
-"""Reading files for the store, with md5, which takes the longest, on a thread of its own."""
+"""Reading files for the store: their chunks, and md5, which is counted beside."""
 
 import os
-import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import blake3
 
-from petla.core.errors import ConflictError
 from petla.storage.files import reported
+from petla.storage.objects.md5.counting import Md5s, counting
 from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
+from petla.storage.objects.sources import Source, find_source
 
 _BLOCK_BYTES = 4 << 20
-# how far whoever counts the md5 and whoever cuts chunks may be apart
-_MOST_APART_BYTES = 256 << 20
 # files below are read whole, many by one task
 SMALL_BYTES = 1 << 20
 _SMALL_AT_ONCE = 200
 _SMALL_BATCH_BYTES = 4 << 20
 _AHEAD = 3
 _THREADS = 2
-
-
-class Source(NamedTuple):
-    """A file to be read."""
-
-    path: str
-    # size, mtime in ns, inode and mode, as they were when somebody looked; it must not have changed since
-    numbers: tuple[int, ...]
-
-    def require_same(self, descriptor: int) -> None:
-        """See that the file is the one that was looked at.
-
-        Raises:
-            ConflictError: it was changed.
-        """
-        if numbers_of(os.fstat(descriptor)) != self.numbers:
-            raise ConflictError(f"{self.path} was changed while it was read", hint="try again when it is complete")
-
-
-def find_source(path: Path) -> Source:
-    """Return a file as it is now.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    return Source(str(path), numbers_of(path.stat()))
-
-
-def numbers_of(status: os.stat_result) -> tuple[int, ...]:
-    """Return what changes when a file does: size, mtime in ns, inode, mode."""
-    return status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode
 
 
 class Small(NamedTuple):
@@ -76,19 +44,21 @@ class Blocks:
 
     Args:
         source: the file.
+        md5s: was asked for it; None: it is counted here.
 
     Raises:
         FileNotFoundError: there is no such file.
         UnavailableError: it cannot be read.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, md5s: Md5s | None = None) -> None:
         self._looked_at = source
         self._path = Path(source.path)
         with reported(self._path, "read"):
             self._descriptor = os.open(self._path, os.O_RDONLY)
+        self._md5s = md5s
+        # where nobody else counts
         self._md5 = md5_of()
-        self._counting: _Counting | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,8 +66,6 @@ class Blocks:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._counting is not None:
-            self._counting.stop()
         os.close(self._descriptor)
 
     def __iter__(self) -> Iterator[list[memoryview]]:
@@ -113,7 +81,10 @@ class Blocks:
             end = len(rest) + self._fill(buffer[len(rest) :], offset)
             is_last, is_first = end < len(buffer), offset == 0
             offset += end - len(rest)
-            self._count(buffer[:end], offset, is_whole=is_last and is_first)
+            if self._md5s is None:
+                self._md5.update(buffer[len(rest) : end])
+            else:
+                self._md5s.keep_pace(offset)
             if end or is_first:
                 chunks = list(cut(buffer[:end]))
                 if not is_last:
@@ -130,11 +101,8 @@ class Blocks:
             ConflictError: the file was changed since it was looked at.
             UnavailableError: it cannot be read.
         """
-        if self._counting is not None:
-            with reported(self._path, "read"):
-                self._counting.finish()
         self._looked_at.require_same(self._descriptor)
-        digest: str = self._md5.hexdigest()
+        digest: str = self._md5.hexdigest() if self._md5s is None else self._md5s.take()[0]
         return digest
 
     def _fill(self, target: memoryview, offset: int) -> int:
@@ -143,82 +111,6 @@ class Blocks:
             while n_read < len(target) and (n := os.preadv(self._descriptor, [target[n_read:]], offset + n_read)):
                 n_read += n
         return n_read
-
-    def _count(self, content: memoryview, offset: int, *, is_whole: bool) -> None:
-        if is_whole:
-            self._md5.update(content)
-        elif self._counting is None:
-            self._counting = _Counting(self._descriptor, self._md5)
-        else:
-            self._counting.keep_pace(offset)
-
-
-class _Counting:
-    """The md5 of a file on a thread of its own, which reads for itself: nothing that is done beside it holds it up.
-
-    The two stay near each other, so that what one reads the other finds in the page cache.
-    """
-
-    def __init__(self, descriptor: int, md5: Any) -> None:  # noqa: ANN401 - hashlib names no type for it
-        self._descriptor = descriptor
-        self._md5 = md5
-        self._moved = threading.Condition()
-        self._counted_bytes = 0
-        self._beside_bytes = 0
-        # whether it still waits for the other one
-        self._keeps_pace = True
-        self._is_stopped = False
-        self._is_over = False
-        self._error: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="md5", daemon=True)
-        self._thread.start()
-
-    def keep_pace(self, offset: int) -> None:
-        """Say how far the file was read beside it; waits for it where it is far behind."""
-        with self._moved:
-            self._beside_bytes = offset
-            self._moved.notify()
-            self._moved.wait_for(lambda: self._is_over or offset - self._counted_bytes <= _MOST_APART_BYTES)
-
-    def finish(self) -> None:
-        """Wait for the end.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
-        self._go_on()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def stop(self) -> None:
-        """Leave the rest."""
-        self._is_stopped = True
-        self._go_on()
-        self._thread.join()
-
-    def _go_on(self) -> None:
-        with self._moved:
-            self._keeps_pace = False
-            self._moved.notify()
-
-    def _run(self) -> None:
-        block = memoryview(bytearray(_BLOCK_BYTES))
-        try:
-            while not self._is_stopped and (n := os.preadv(self._descriptor, [block], self._counted_bytes)):
-                self._md5.update(block[:n])
-                with self._moved:
-                    self._counted_bytes += n
-                    self._moved.notify()
-                    self._moved.wait_for(self._is_near)
-        except OSError as error:
-            self._error = error
-        with self._moved:
-            self._is_over = True
-            self._moved.notify()
-
-    def _is_near(self) -> bool:
-        return not self._keeps_pace or self._counted_bytes - self._beside_bytes <= _MOST_APART_BYTES
 
 
 def digest_file(path: Path) -> Stored:
@@ -229,7 +121,11 @@ def digest_file(path: Path) -> Stored:
         UnavailableError: it cannot be read.
     """
     with reported(path, "read"):
-        return _digest_large(find_source(path))
+        source = find_source(path)
+        with counting([source]) as md5s:
+            if md5s is not None:
+                md5s.ask([source])
+            return _digest_large(source, md5s)
 
 
 def digest_files(sources: Sequence[Source]) -> Iterator[Stored]:
@@ -240,27 +136,38 @@ def digest_files(sources: Sequence[Source]) -> Iterator[Stored]:
         ConflictError: one was changed since it was looked at.
         UnavailableError: one cannot be read.
     """
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="objects") as pool:
-        for small, large in group_small(pool, sources):
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="objects") as pool, counting(sources) as md5s:
+        for small, large in group_small(pool, sources, md5s):
             if large is not None:
-                yield _digest_large(large)
+                yield _digest_large(large, md5s)
             else:
                 yield from (each.stored() for each in small)
 
 
-def group_small(pool: ThreadPoolExecutor, sources: Sequence[Source]) -> Iterator[tuple[list[Small], Source | None]]:
-    """Yield files in their order: small ones in groups that were read ahead, a large one alone and unread."""
+def group_small(
+    pool: ThreadPoolExecutor, sources: Sequence[Source], md5s: Md5s | None
+) -> Iterator[tuple[list[Small], Source | None]]:
+    """Yield files in their order: small ones in groups that were read ahead, a large one alone and unread.
+
+    Args:
+        pool: reads the small ones.
+        sources: the files.
+        md5s: is asked for all of them; whoever takes a large one takes its md5. None: whoever reads them counts.
+    """
     waiting: deque[Future[list[Small]] | Source] = deque()
     for group in _group(sources):
-        waiting.append(pool.submit(_read_all, group) if isinstance(group, list) else group)
+        if md5s is not None:
+            md5s.ask(group if isinstance(group, list) else [group])
+        read = partial(_read_all, has_md5=md5s is None)
+        waiting.append(pool.submit(read, group) if isinstance(group, list) else group)
         while len(waiting) > _AHEAD:
-            yield _take(waiting.popleft())
+            yield _take(waiting.popleft(), md5s)
     while waiting:
-        yield _take(waiting.popleft())
+        yield _take(waiting.popleft(), md5s)
 
 
-def read_small(source: Source) -> Small:
-    """Read a small file whole.
+def read_small(source: Source, *, has_md5: bool = True) -> Small:
+    """Read a small file whole; its md5 stays empty where it is not wanted.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -280,27 +187,32 @@ def read_small(source: Source) -> Small:
         chunks: list[tuple[bytes, bytes | memoryview]] = [(blake3.blake3(content).digest(), content)]
     else:
         chunks = [(blake3.blake3(chunk).digest(), chunk) for chunk in cut(content)]
-    return Small(len(content), md5_of(content).hexdigest(), chunks)
+    return Small(len(content), md5_of(content).hexdigest() if has_md5 else "", chunks)
 
 
-def _digest_large(source: Source) -> Stored:
+def _digest_large(source: Source, md5s: Md5s | None) -> Stored:
     records: list[Record] = []
-    with Blocks(source) as blocks:
+    with Blocks(source, md5s) as blocks:
         for chunks in blocks:
             records += [Record(blake3.blake3(chunk).digest(), len(chunk)) for chunk in chunks]
         md5 = blocks.finish()
     return Stored(name_of(records), sum(record.size for record in records), md5)
 
 
-def _take(item: Future[list[Small]] | Source) -> tuple[list[Small], Source | None]:
-    return ([], item) if isinstance(item, Source) else (item.result(), None)
+def _take(item: Future[list[Small]] | Source, md5s: Md5s | None) -> tuple[list[Small], Source | None]:
+    if isinstance(item, Source):
+        return [], item
+    found = item.result()
+    if md5s is not None:
+        found = [Small(each.size, md5, each.chunks) for each, md5 in zip(found, md5s.take(), strict=True)]
+    return found, None
 
 
-def _read_all(sources: list[Source]) -> list[Small]:
+def _read_all(sources: list[Source], *, has_md5: bool) -> list[Small]:
     found = []
     for source in sources:
         try:
-            found.append(read_small(source))
+            found.append(read_small(source, has_md5=has_md5))
         except OSError:
             with reported(Path(source.path), "read"):
                 raise

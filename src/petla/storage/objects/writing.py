@@ -22,7 +22,8 @@ from petla.core.progress import SILENT, Progress
 from petla.storage.files import make_folder, reported, sync_folder
 from petla.storage.objects.disk.uncached import Stage, Stages
 from petla.storage.objects.index import Index, Place, batches_of_bytes
-from petla.storage.objects.intake import Blocks, Small, Source, find_source, group_small
+from petla.storage.objects.intake import Blocks, Small, group_small
+from petla.storage.objects.md5.counting import Md5s, counting
 from petla.storage.objects.naming import MOST_BYTES, Record, Stored, build_lists, cut
 from petla.storage.objects.packs import (
     HEADER_BYTES,
@@ -36,6 +37,7 @@ from petla.storage.objects.packs import (
     encode_header,
     open_payload,
 )
+from petla.storage.objects.sources import Source, find_source
 
 # So many new bytes of a session are compressed at once; the rest would keep people waiting, and is compressed when it
 # travels or when a sweep writes it again.
@@ -100,11 +102,12 @@ class Writer:
         """
         with reported(path, "read"):
             source = find_source(path)
-        return self._put_large(source)
+        (stored,) = self.put_files([source])
+        return stored
 
-    def _put_large(self, source: Source) -> Stored:
+    def _put_large(self, source: Source, md5s: Md5s | None) -> Stored:
         records: list[Record] = []
-        with Blocks(source) as blocks:
+        with Blocks(source, md5s) as blocks:
             for chunks in blocks:
                 records += self._put_chunks(chunks)
                 self._progress.advance(sum(len(chunk) for chunk in chunks))
@@ -117,11 +120,12 @@ class Writer:
         Raises:
             FileNotFoundError, ConflictError, UnavailableError: as `put_file`.
         """
-        for small, large in group_small(self._pool, sources):
-            if large is not None:
-                yield self._put_large(large)
-            else:
-                yield from self._put_small(small)
+        with counting(sources) as md5s:
+            for small, large in group_small(self._pool, sources, md5s):
+                if large is not None:
+                    yield self._put_large(large, md5s)
+                else:
+                    yield from self._put_small(small)
 
     def put_payload(self, entry: Entry, payload: Payload) -> None:
         """Keep an entry as it came from another store.

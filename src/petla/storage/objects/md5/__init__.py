@@ -1,0 +1,1 @@
+"""md5, DVC's identity, in a process of its own."""
