@@ -108,15 +108,17 @@ class Side:
         return Times(whole_s, flushed_s)
 
     def _watch(self, pid: int) -> None:
-        """Note the largest resident set.
+        """Note the largest resident set, with those of the processes that it started.
 
         NOTE: what `wait4` says of a process begins with the size of the one that started it, which is this one.
         """
-        with contextlib.suppress(OSError, StopIteration):
+        seen: dict[str, float] = {}
+        with contextlib.suppress(OSError):
             while True:
-                status = Path(f"/proc/{pid}/status").read_text()
-                line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-                self.memory_mb = max(self.memory_mb, int(line.split()[1]) / 1000)
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                for each in (str(pid), *children):
+                    seen[each] = max(seen.get(each, 0.0), _read_resident_mb(each))
+                self.memory_mb = max(self.memory_mb, sum(seen.values()))
                 time.sleep(0.02)
 
 
@@ -314,6 +316,15 @@ def _time_md5(path: Path) -> float:
         while n_read := file.readinto(block):
             digest.update(block[:n_read])
     return time.perf_counter() - begun
+
+
+def _read_resident_mb(pid: str) -> float:
+    """Return the largest resident set of a process so far; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 1000
+    return 0.0
 
 
 def _size(folder: Path) -> int:
