@@ -81,7 +81,7 @@ def test_row_holds_everything_of_the_record_and_what_its_version_was_made_of(any
     found = get_decision(any_shop, "id-3")
 
     assert {name: getattr(found, name) for name in later} == later
-    assert found.explanation == (0.5, -0.25, 0.0)
+    assert found.explanation == {"amount": 0.5, "items": -0.25, "country": 0.0}
     certificate = get_version(any_shop, MODEL, 1).certificate
     assert (found.package, found.data, found.commit) == (certificate.package, certificate.data, certificate.commit)
 

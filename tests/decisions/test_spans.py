@@ -37,6 +37,7 @@ def shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
             arm="canary" if i % 2 else "champion",
             flags=("unseen",) if i in (1, 4) else (),
             subject=f"card {i // 3}",
+            explanation=(0.5, -0.25, 0.0) if i == 1 else (),
         )
         for i in range(6)
     ]
@@ -101,12 +102,11 @@ def test_span_is_exported_page_by_page_oldest_first(
     assert frame["id"].to_list() == [f"id-{number}" for number in range(1, 6)]
     assert frame["schema"].unique().to_list() == [1]
     assert [path.name for path in target.parent.iterdir()] == [target.name]
-    inputs = frame["inputs"][0]
-    assert (inputs if suffix == ".jsonl" else msgspec.json.decode(inputs)) == {
-        "amount": 1.5,
-        "items": None,
-        "country": "pl",
-    }
+    objects = [frame[name][0] for name in ("inputs", "explanation")]
+    assert (objects if suffix == ".jsonl" else list(map(msgspec.json.decode, objects))) == [
+        {"amount": 1.5, "items": None, "country": "pl"},
+        {"amount": 0.5, "items": -0.25, "country": 0.0},
+    ]
 
 
 def test_export_that_fails_leaves_the_file_that_was_there(

@@ -63,7 +63,13 @@ class Doorway:
         """Ask once; a body that is no bytes goes as JSON."""
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-        scope = {"method": method or ("GET" if body is None else "POST"), "path": path, "headers": given}
+        path, _, query = path.partition("?")
+        scope = {
+            "method": method or ("GET" if body is None else "POST"),
+            "path": path,
+            "query_string": query.encode(),
+            "headers": given,
+        }
         return asyncio.run(self._ask(scope, content))
 
     async def _ask(self, scope: Mapping[str, Any], content: bytes) -> Reply:

@@ -73,6 +73,7 @@ headers = st.dictionaries(
             "content-type",
             "inference-header-content-length",
             "authorization",
+            "x-petla-explain",
         ]
     ),
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=30)

@@ -72,7 +72,7 @@ def make_inputs(module: Any) -> list[Any]:  # noqa: ANN401
 def test_triton_s_client_is_answered_and_the_decision_logged(shop: Workspace, client: tuple[Any, Any]) -> None:
     caller, module = client
 
-    result = caller.infer(MODEL, make_inputs(module), request_id="order-17")
+    result = caller.infer(MODEL, make_inputs(module), request_id="order-17", headers={"x-petla-explain": "1"})
 
     names = [name.decode() for name in result.as_numpy("id")]
     assert result.as_numpy("probability") == pytest.approx(EXPECTED, abs=1e-6)
@@ -80,6 +80,7 @@ def test_triton_s_client_is_answered_and_the_decision_logged(shop: Workspace, cl
     ship(shop)
     found = get_decision(shop, names[1])
     assert (found.request_id, found.inputs) == ("order-17", {"amount": -1.0, "items": None, "country": "pl"})
+    assert found.explanation == {"amount": None, "items": None, "country": None}  # nothing is known to be typical
 
 
 def test_triton_s_client_chooses_outputs(client: tuple[Any, Any]) -> None:

@@ -184,6 +184,16 @@ def test_canary_that_fails_is_answered_by_the_champion(stage: Stage) -> None:
     assert (decision.arm, decision.served_by) == ("canary", "champion")
 
 
+@pytest.mark.parametrize(("is_explained", "versions"), [(True, [2, 2]), (False, [2, 1])])
+def test_time_that_an_explanation_takes_is_no_failure(stage: Stage, is_explained: bool, versions: list[int]) -> None:
+    async def story(lane: Lane) -> list[int]:
+        # both came long ago, so their answers are too slow
+        call = Call(0, is_explained=is_explained)
+        return [json.loads(await lane.answer(Request([GOOD], call)))["version"] for _ in range(2)]
+
+    assert stage.run(story, limits=LimitTable(timeout_s=1.0, failures=1, rest_s=3_600)) == versions
+
+
 def test_slow_version_is_answered_in_time_and_recorded_once(stage: Stage) -> None:
     stage.live = Moody(0.75, is_fast=False)
     stage.live.mood = "wait"

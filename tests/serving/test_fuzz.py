@@ -19,6 +19,7 @@ from tests.serving.doorway import Doorway
 
 PATHS = [
     "/predict/fraud",
+    "/predict/fraud?explain=1",
     "/feedback",
     "/invocations",
     "/invocations/fraud",

@@ -153,6 +153,15 @@ def test_approval_shows_its_evidence(reader: Client) -> None:
     assert QUESTION in shown
 
 
+def test_page_and_api_show_the_effect_of_each_input_that_was_explained(reader: Client) -> None:
+    shown = text_of(reader.get("/models/delay/decisions").text)
+    said = reader.get(f"/api/decisions/{REVIEW}").json()["explanation"]
+
+    assert "month 7 effect on the score +0.100" in shown
+    assert "wind_speed null effect on the score +0.010" in shown
+    assert (said["month"], said["wind_speed"]) == (0.1, 0.01)
+
+
 def test_granting_deploys_and_shows_who_and_why(ws: Workspace, client: Client) -> None:
     seed_loop(ws)
     form = {"csrf_token": find_token(client.get("/approvals/1").text), "reason": "July looks right"}
@@ -289,7 +298,7 @@ def test_review_shows_inputs_beside_training_and_takes_a_word(ws: Workspace, cli
 
     shown = text_of(asked)
     assert "delay:2: a number is far outside what training saw" in shown
-    assert "temperature ▲ outside: 30.5 -8 to 27.5, median 9.75" in shown
+    assert "temperature ▲ outside: 30.5 -8 to 27.5, median 9.75 +0.200" in shown
     assert refused.status_code == 422
     assert "A decision needs a reason" in refused.text
     assert "Decided: true" in text_of(taken.text)

@@ -54,8 +54,8 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     flags: tuple[str, ...] = ()
     # whom or what the decision is about, as the request says; empty: it does not say
     subject: str = ""
-    # effect of each input on the score, in the order of the inputs; empty: nobody asked
-    explanation: tuple[float, ...] = ()
+    # effect of each input on the score, in the order of the inputs, None where it is not known; empty: nobody asked
+    explanation: tuple[float | None, ...] = ()
 
 
 class ShadowAnswer(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -147,8 +147,8 @@ class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     latency_us: int
     worker: str
     subject: str
-    # effect of each input on the score, in the order of the inputs
-    explanation: tuple[float, ...]
+    # field -> its effect on the score, None where it is not known; empty: nobody asked
+    explanation: dict[str, float | None]
     # None: not known yet
     truth: Truth | None = None
     # all that was said about it, in order; only where one decision is asked for

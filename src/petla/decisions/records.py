@@ -284,11 +284,12 @@ def _decisions_of(connection: Connection, rows: Iterable[Row[Any]]) -> list[Logg
 def _decision_of(row: Row[Any], origin: Origin) -> LoggedDecision:
     decode = msgspec.json.decode
     kept = {column.name: getattr(row, column.name) for column in decisions.columns if column.name != "project"}
+    inputs = decode(row.inputs)
     decoded = {
-        "inputs": decode(row.inputs),
+        "inputs": inputs,
         "label": _value(row.label),
         "flags": tuple(decode(row.flags)),
-        "explanation": tuple(decode(row.explanation)),
+        "explanation": dict(zip(inputs, decode(row.explanation), strict=False)),
         "truth": None if row.truth is None else _value(row.truth),
     }
     return LoggedDecision(**kept | decoded | origin._asdict())

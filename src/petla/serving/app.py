@@ -16,7 +16,7 @@ from petla.deployments.access.keys import Scope as KeyScope
 from petla.models.signature import Row
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
 from petla.serving.doors.about.openapi import show_document
-from petla.serving.doors.calls import echo, make_call
+from petla.serving.doors.calls import add_query, echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
 from petla.serving.doors.inputs.subjects import SubjectSchema
@@ -90,7 +90,7 @@ class App:
         given = dict(scope["headers"])
         try:
             if service is not None and scope["method"] == "POST":
-                status, body, headers = await self._predict(service, given, receive)
+                status, body, headers = await self._predict(service, scope, given, receive)
             else:
                 (status, body, headers), metrics = await self._answer_other(scope, given, receive)
         except PetlaError as error:
@@ -108,8 +108,10 @@ class App:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _predict(self, service: Service, given: Given, receive: Receive) -> Answer:
+    async def _predict(self, service: Service, scope: Scope, given: Given, receive: Receive) -> Answer:
         call = make_call(given, time.time_ns())
+        if scope["query_string"]:
+            call = add_query(call, scope["query_string"])
         if self._plane.keys is not None:
             self._plane.keys.check(given, KeyScope.PREDICT)
         body = await self._read(given, receive)
@@ -151,7 +153,7 @@ class App:
                 if body is None:
                     return self._refuse_body(door), visit.metrics
                 visit.body = body
-            visit.call = make_call(given, visit.call.at_ns)
+            visit.call = add_query(make_call(given, visit.call.at_ns), scope["query_string"])
             return await door.answer(self._plane, visit), visit.metrics
         except PetlaError as error:
             return refuse_error(door.form, error), visit.metrics

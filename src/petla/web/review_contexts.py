@@ -12,6 +12,8 @@ class InputLine(msgspec.Struct, frozen=True):
     value: str
     # such as `0 to 120`; empty: nothing is known
     seen: str
+    # on the score, such as `+0.040`; empty: not known
+    effect: str
     is_outside: bool
 
 
@@ -50,6 +52,7 @@ class ReviewPage(msgspec.Struct, frozen=True, kw_only=True):
     provisional: str
     facts: tuple[Row, ...]
     inputs: tuple[InputLine, ...]
+    is_explained: bool
     # what the model may answer; empty: a number
     choices: tuple[str, ...]
     answer: str

@@ -22,7 +22,7 @@ Look = Callable[[str], str | None]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # The fields that every answer carries, or may.
-_TAKEN = ("id", "version", "served_by", "flags")
+_TAKEN = ("id", "version", "served_by", "flags", "explanation")
 
 
 def decode_project(text: str, look: Look | None = None) -> Project:

@@ -21,6 +21,7 @@ class AnswerWriter:
     def __init__(self, package: Package, words: AnswerTable, version: int) -> None:
         label = _encode(words.label or package.signature.target)
         self._end = f',"version":{version}}}'
+        self._inputs = [field.name for field in package.signature.inputs]
         if package.signature.task == "regression":
             # the score is the answer
             self._middles: dict[Any, str] = {}
@@ -52,8 +53,16 @@ class AnswerWriter:
             for name, label, score in zip(names, labels, written, strict=True)
         ]
 
-    def write_marked(self, name: str, label: Any, score: float, served_by: str, flags: Sequence[str]) -> str:  # noqa: ANN401
-        """Return one answer that says what is unusual about it.
+    def write_marked(
+        self,
+        name: str,
+        label: Any,  # noqa: ANN401 - as in `write`
+        score: float,
+        served_by: str,
+        flags: Sequence[str],
+        effects: Sequence[float | None],
+    ) -> str:
+        """Return one answer that says what is unusual about it, and why it is as it is.
 
         Args:
             name: the decision's id.
@@ -61,11 +70,17 @@ class AnswerWriter:
             score: as in `write`; in a regression the label is written in its place.
             served_by: what answered in the place of the version that was asked; empty: that version did.
             flags: names of guards.
+            effects: of each input on the score; empty: nobody asked, or they could not be found.
         """
         written = self.write(name, label, label if self._middle else score)
         if served_by:
             written = f'{written[:-1]},"served_by":{_encode(served_by)}}}'
-        return f'{written[:-1]},"flags":{_encode(flags)}}}' if flags else written
+        if flags:
+            written = f'{written[:-1]},"flags":{_encode(flags)}}}'
+        if effects:
+            named = dict(zip(self._inputs, effects, strict=True))
+            written = f'{written[:-1]},"explanation":{_encode(named)}}}'
+        return written
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - any JSON value

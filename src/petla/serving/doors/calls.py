@@ -5,6 +5,7 @@
   that is not right is ignored, as the standard wants.
 - `x-request-timeout-ms`: after so many milliseconds the client no longer waits; what has not begun by then never does.
 - `x-petla-subject`: whom all rows are about, for bodies that have no room for it.
+- `x-petla-explain`: whether its client wants to know why; the query's `explain` says the same.
 
 Source: W3C Trace Context, Recommendation of 2021-11-23, section 3.2.
 """
@@ -20,10 +21,12 @@ REQUEST_ID = b"x-request-id"
 TRACEPARENT = b"traceparent"
 TIMEOUT = b"x-request-timeout-ms"
 SUBJECT = b"x-petla-subject"
+EXPLAIN = b"x-petla-explain"
 LONGEST_TIMEOUT_MS = 86_400_000
 LONGEST_SUBJECT = 256
 
-_SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT, SUBJECT})
+_SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT, SUBJECT, EXPLAIN})
+_ANSWERS = {b"1": True, b"true": True, b"0": False, b"false": False}
 _REQUEST_ID = re.compile(rb"[\x20-\x7e]{1,128}")
 # version, trace, span, flags; later versions may have more behind it
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -37,7 +40,8 @@ def make_call(headers: Mapping[bytes, bytes], at_ns: int) -> Call:
         at_ns: when it arrived.
 
     Raises:
-        MalformedError: the time that it gives is no number of milliseconds, or its subject is no text or too long.
+        MalformedError: the time that it gives is no number of milliseconds, its subject is no text or too long, or it
+            does not say whether it wants to know why.
     """
     if _SAID.isdisjoint(headers):
         return Call(at_ns)
@@ -48,7 +52,22 @@ def make_call(headers: Mapping[bytes, bytes], at_ns: int) -> Call:
         find_trace_id(headers.get(TRACEPARENT, b"")),
         0 if timeout is None else at_ns + _read_timeout_ms(timeout) * 1_000_000,
         name_subject(headers.get(SUBJECT, b"")),
+        _read_answer("x-petla-explain", headers.get(EXPLAIN, b"0")),
     )
+
+
+def add_query(call: Call, query: bytes) -> Call:
+    """Return what surrounds a request whose address asks something: `explain=1`. Everything else is passed over.
+
+    Raises:
+        MalformedError: it does not say whether it wants to know why.
+
+    Example:
+        >>> add_query(Call(0), b"explain=1").is_explained
+        True
+    """
+    said = [part for part in query.split(b"&") if part.partition(b"=")[0] == b"explain"]
+    return call._replace(is_explained=_read_answer("explain", said[-1][len(b"explain=") :])) if said else call
 
 
 def echo(headers: Mapping[bytes, bytes]) -> Headers:
@@ -88,6 +107,14 @@ def _read_timeout_ms(value: bytes) -> int:
             field="x-request-timeout-ms",
         )
     return int(value)
+
+
+def _read_answer(field: str, value: bytes) -> bool:
+    answer = _ANSWERS.get(value.lower())
+    if answer is None:
+        shown = value[:20].decode("latin-1")
+        raise MalformedError(f"{field} is {shown!r}, but must be 1 or 0", hint=f"send {field}=1", field=field)
+    return answer
 
 
 def name_subject(value: bytes) -> str:

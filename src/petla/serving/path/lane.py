@@ -23,6 +23,7 @@ from petla.models.package import Package
 from petla.models.runtime.running import Runtime, check_golden
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
+from petla.serving.path.explaining import measure_explained
 from petla.serving.path.failures.blame import blame_values
 from petla.serving.path.failures.breaker import Breaker
 from petla.serving.path.failures.circuit import Circuit
@@ -88,6 +89,8 @@ class Lane:
         self._package = loaded.package
         self._recorder = recorder
         self._scorer = Scorer(loaded.package, loaded.runtime)
+        # explains as well, once anybody has asked why
+        self._score: Callable[[Sequence[Request]], Scored] = self._scorer.score
         self._scribe = Scribe(loaded.package, loaded.version, words, recorder.worker, make_ids, metrics).name(arm, arm)
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
         self._try_it = partial(check_golden, loaded.package, loaded.runtime)
@@ -129,10 +132,13 @@ class Lane:
         """Decide, record and answer a request, together with those that arrive with it.
 
         Raises:
-            InvalidError: a value is too large for the model.
+            InvalidError: a value is too large for the model, or it cannot be explained.
             DeadlineError: its time was over before it was its turn.
             UnavailableError: too many rows wait already, the model failed, or its decisions could not be recorded.
         """
+        if request.call.is_explained:
+            request.size = measure_explained(self._package.signature, len(request.rows))
+            self._score = self._scorer.score_and_explain
         if self._circuit.is_open:
             return await self._failover.answer(request, self._circuit.failure)
         if self._waiting_rows > self._queue_rows:
@@ -142,7 +148,7 @@ class Lane:
         if request.call.deadline_ns:
             self._has_deadlines = True
         self._waiting.append(request)
-        self._waiting_rows += len(request.rows)
+        self._waiting_rows += request.size
         if self._is_free:
             await _next_turn()
             # The first that comes back runs all that came.
@@ -185,8 +191,12 @@ class Lane:
             return
         if request in self._waiting:
             self._waiting.remove(request)
-            self._waiting_rows -= len(request.rows)
-        self._fail(request, ModelFailedError(f"{self._name} took longer than {self._timeout_s:g} s"))
+            self._waiting_rows -= request.size
+        error = ModelFailedError(f"{self._name} took longer than {self._timeout_s:g} s")
+        if request.call.is_explained:  # as in `_note_slow`
+            request.error = error
+        else:
+            self._fail(request, error)
         request.wake()
 
     def _run_turn(self) -> None:
@@ -195,13 +205,13 @@ class Lane:
             return
         if self._has_deadlines and not self._anybody_waits():
             return
-        if not self._is_inline or len(self._waiting[0].rows) > _INLINE_ROWS:
+        if not self._is_inline or self._waiting[0].size > _INLINE_ROWS:
             self._is_free = False
             self._task = asyncio.get_running_loop().create_task(self._work())
             return
         batch = self._take()
         try:
-            decisions = self._decide(self._scorer.score(batch))
+            decisions = self._decide(self._score(batch))
             if decisions:
                 self._recorder.record(decisions)
                 if self.mirror is not None:
@@ -224,7 +234,7 @@ class Lane:
             batch = self._take()
             begun_s = time.perf_counter()
             try:
-                scored = await loop.run_in_executor(None, self._scorer.score, batch)
+                scored = await loop.run_in_executor(None, self._score, batch)
                 decisions = self._decide(scored)
                 if decisions:
                     await self._recorder.record_soon(decisions)
@@ -239,7 +249,7 @@ class Lane:
 
     def _learn(self, batch: list[Request], took_s: float) -> None:
         """Let as many rows wait from now on as the model is through with in time."""
-        row_s = took_s / sum(len(request.rows) for request in batch)
+        row_s = took_s / sum(request.size for request in batch)
         # A batch that hung or waited for another process says little of the next one.
         row_s = min(row_s, _FARTHEST * self._row_s) if self._row_s else row_s
         self._row_s = row_s if not self._row_s else _NEWEST * row_s + (1 - _NEWEST) * self._row_s
@@ -257,7 +267,7 @@ class Lane:
         if not late:
             return
         self._waiting = [request for request in self._waiting if not 0 < request.call.deadline_ns <= now_ns]
-        self._waiting_rows -= sum(len(request.rows) for request in late)
+        self._waiting_rows -= sum(request.size for request in late)
         for request in late:
             request.error = DeadlineError("its time was over before it was its turn", hint="give it more time")
             request.wake()
@@ -268,9 +278,9 @@ class Lane:
             return batch
         n_rows, n_requests = 0, 0
         for request in self._waiting:
-            if n_requests and n_rows + len(request.rows) > _RUN_ROWS:
+            if n_requests and n_rows + request.size > _RUN_ROWS:
                 break
-            n_rows += len(request.rows)
+            n_rows += request.size
             n_requests += 1
         batch, self._waiting = self._waiting[:n_requests], self._waiting[n_requests:]
         self._waiting_rows -= n_rows
@@ -316,14 +326,14 @@ class Lane:
                 metrics.rows += len(request.rows)
                 metrics.observe(latency_ns)
                 if latency_ns > slow_ns:
-                    self._note_slow(latency_ns)
+                    self._note_slow(request, latency_ns)
                 elif self._circuit.is_doubted:
                     self._circuit.note_answer()
             request.wake()
 
-    def _note_slow(self, latency_ns: int) -> None:
-        """Count an answer that came, but too late, as a failure of its version."""
-        if self._failover:
+    def _note_slow(self, request: Request, latency_ns: int) -> None:
+        """Count an answer that came, but too late, as a failure of its version; why it is so takes time of its own."""
+        if self._failover and not request.call.is_explained:
             self._circuit.note_failure(f"{self._name} took {latency_ns / 1e9:.3g} s")
 
 

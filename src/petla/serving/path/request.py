@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from petla.core.ids import DecisionId
 from petla.models.package import Package
+from petla.models.runtime.explain import Effects
 from petla.models.signature import Row
 
 
@@ -22,6 +23,8 @@ class Call(NamedTuple):
     deadline_ns: int = 0
     # whom all of its rows are about, unless they say so themselves; empty: nobody said
     subject: str = ""
+    # whether its client wants to know why
+    is_explained: bool = False
 
 
 class Answered(NamedTuple):
@@ -58,6 +61,7 @@ class Request:
     __slots__ = (
         "answer",
         "call",
+        "effects",
         "error",
         "future",
         "is_divided",
@@ -65,6 +69,7 @@ class Request:
         "logged",
         "rows",
         "served_by",
+        "size",
         "subjects",
         "write",
     )
@@ -83,6 +88,10 @@ class Request:
         self.is_many = is_many
         self.subjects = subjects
         self.write = write
+        # rows that are scored for it: its own, and those that explain them
+        self.size = len(rows)
+        # of each row, the effect of each input on the score; empty: nobody asked, or it could not be found
+        self.effects: Sequence[Effects] = ()
         # the rows as they are recorded; None: as they are
         self.logged: list[Row] | None = None
         # whether its answer is a list of texts, one per row, which somebody joins with others

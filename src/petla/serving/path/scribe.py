@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import repeat
 from typing import Any
 
+from msgspec.structs import replace
+
 from petla.core.ids import DecisionId, IdBatches
 from petla.core.project import AnswerTable
 from petla.decisions.record import CHAMPION, Decision
@@ -65,7 +67,7 @@ class Scribe:
             latency_us: from its arrival until now.
             marks: what the guards say of each row; None: all are as usual.
         """
-        if marks is not None or not self._is_own:
+        if marks is not None or request.effects or not self._is_own:
             return self._describe_marked(request, labels, scores, latency_us, marks)
         ids = self._make_ids(len(labels))
         if request.write is not None:
@@ -78,7 +80,7 @@ class Scribe:
     def _describe_marked(
         self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
     ) -> list[Decision]:
-        """Do the same where an answer is not the asked version's own, or something about it is unusual."""
+        """Do the same where an answer is not the asked version's own, is explained, or is unusual otherwise."""
         ids = self._make_ids(len(labels))
         marks = marks or [Mark((), None, "")] * len(ids)
         labels = [label if mark.answer is None else mark.answer for label, mark in zip(labels, marks, strict=True)]
@@ -87,14 +89,22 @@ class Scribe:
         request.served_by = ", ".join(dict.fromkeys(filter(None, shown)))
         flags = [mark.flags for mark in marks]
         self._count(shown, flags)
+        # Where something was put in the place of the model's answer, the model's reasons are not its reasons.
+        found = request.effects or [()] * len(ids)
+        effects = [() if mark.served_by else each for mark, each in zip(marks, found, strict=True)]
         if request.write is not None:
             by = request.served_by
             answered = Answered(self._package, self._version, by or self.arm, ids, labels, scores, flags, by)
             request.answer = request.write(answered)
         else:
-            request.answer = _join(request, list(map(self._writer.write_marked, ids, labels, scores, shown, flags)))
+            request.answer = _join(
+                request, list(map(self._writer.write_marked, ids, labels, scores, shown, flags, effects))
+            )
         decided = zip(ids, request.logged or request.rows, labels, scores, served_by, flags, strict=True)
-        return self._record(request, ids[0], decided, latency_us)
+        decisions = self._record(request, ids[0], decided, latency_us)
+        if not request.effects:
+            return decisions
+        return [replace(each, explanation=why) for each, why in zip(decisions, effects, strict=True)]
 
     def _record(
         self, request: Request, first: DecisionId, decided: Iterable[_Decided], latency_us: int

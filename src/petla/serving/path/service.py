@@ -17,6 +17,7 @@ from petla.core.ids import uuid7_source
 from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
+from petla.serving.path.explaining import measure_explained
 from petla.serving.path.lane import Lane
 from petla.serving.path.request import Request
 
@@ -73,6 +74,8 @@ class Service:
         return await self._divide(request)
 
     async def _divide(self, request: Request) -> Any:  # noqa: ANN401
+        if request.call.is_explained:  # as a whole, before its rows are divided
+            measure_explained(self.champion.loaded.package.signature, len(request.rows))
         subjects = request.subjects
         if not request.call.request_id and not (subjects and all(subjects)):
             request.call = request.call._replace(request_id=_make_id())

@@ -7,6 +7,7 @@ import msgspec
 from petla.core.errors import CorruptError, NotFoundError
 from petla.data.profile.columns import ColumnProfile, Profile
 from petla.decisions.log import get_decision
+from petla.decisions.record import LoggedDecision
 from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, get_review, list_reviews
 from petla.models.package import load_package
 from petla.models.registry import get_version
@@ -73,7 +74,8 @@ def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str 
         because=_explain(review),
         provisional=_show(review.label),
         facts=tuple(facts),
-        inputs=tuple(_make_input(field, value, profile) for field, value in decision.inputs.items()),
+        inputs=tuple(_make_input(decision, field, profile) for field in decision.inputs),
+        is_explained=bool(decision.explanation),
         choices=tuple(map(_show, version.certificate.signature.classes)),
         answer="" if review.answer is None else _show(review.answer),
         decided_by=review.decided_by,
@@ -122,11 +124,14 @@ def _find_profile(ws: Workspace, version: ModelVersion) -> Profile | None:
         return None  # the decision can be judged without it
 
 
-def _make_input(name: str, value: Any, profile: Profile | None) -> InputLine:  # noqa: ANN401 - a JSON value
+def _make_input(decision: LoggedDecision, name: str, profile: Profile | None) -> InputLine:
+    value = decision.inputs[name]
+    known = decision.explanation.get(name)
+    effect = "" if known is None else figures.signed(known)
     column = profile.find(name) if profile is not None else None
     if column is None:
-        return InputLine(name, _show(value), "", is_outside=False)
-    return InputLine(name, _show(value), _tell_seen(column), is_outside=_is_outside(value, column))
+        return InputLine(name, _show(value), "", effect, is_outside=False)
+    return InputLine(name, _show(value), _tell_seen(column), effect, is_outside=_is_outside(value, column))
 
 
 def _tell_seen(column: ColumnProfile) -> str:

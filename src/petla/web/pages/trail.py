@@ -75,9 +75,9 @@ def _make_decision(ws: Workspace, decision: LoggedDecision) -> DecisionLine:
 
 
 def _make_inputs(decision: LoggedDecision) -> Iterator[Row]:
-    effects = decision.explanation or (None,) * len(decision.inputs)
-    for (name, value), effect in zip(decision.inputs.items(), effects, strict=False):
-        note = "" if effect is None else f"effect on the score {effect:+.3g}"
+    for name, value in decision.inputs.items():
+        effect = decision.explanation.get(name)
+        note = "" if effect is None else f"effect on the score {figures.signed(effect)}"
         yield Row(name, _show(value), note, is_code=True)
 
 

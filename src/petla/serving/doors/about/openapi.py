@@ -98,6 +98,20 @@ _TRUTH: Json = {
     "required": ["id", "truth"],
     "additionalProperties": False,
 }
+_EXPLAIN: list[Json] = [
+    {
+        "name": "explain",
+        "in": "query",
+        "schema": {"enum": ["1", "0", "true", "false"]},
+        "description": "whether answers say by how much each value moves the score away from a typical value's",
+    },
+    {
+        "name": "X-Petla-Explain",
+        "in": "header",
+        "schema": {"enum": ["1", "0", "true", "false"]},
+        "description": "the same",
+    },
+]
 _REASONS = {
     "400": "the body is not what it claims to be",
     "404": "no such model",
@@ -153,6 +167,8 @@ def make_document(plane: Plane) -> Json:
 def _predict(model: str, service: Service, row: str, answer: str) -> Json:
     found = _operation(f"predict_{row}", _one_or_many(row), _one_or_many(answer))
     found["summary"] = f"ask {model}"
+    if service.schema.is_flat:
+        found["parameters"] = _EXPLAIN
     content = found["requestBody"]["content"]
     signature = service.champion.loaded.package.signature
     golden = service.champion.loaded.package.golden[:1]
@@ -198,7 +214,11 @@ def _describe_answer(service: Service) -> Json:
     outputs = describe_outputs(champion.loaded.package.signature, champion.words)
     properties = {each.name: _OUTPUTS.get(each.datatype, {"type": "number"}) for each in outputs}
     properties["version"] = {"type": "integer"}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    required = list(properties)
+    if service.schema.is_flat:
+        effects = {field.name: {"type": ["number", "null"]} for field in champion.loaded.package.signature.inputs}
+        properties["explanation"] = {"type": "object", "properties": effects}
+    return {"type": "object", "properties": properties, "required": required}
 
 
 def _invocations() -> Json:

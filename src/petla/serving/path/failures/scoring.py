@@ -2,7 +2,7 @@
 
 A batch that fails is asked for again request by request: only those fail that make the model fail. A row that ends the
 model's process when it is alone is remembered and never asked again; to start a process takes seconds, and a client
-that repeats such a row would keep everybody waiting.
+that repeats such a row would keep everybody waiting. An explanation that fails takes no answer with it.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from petla.core.errors import ModelFailedError, PetlaError, ProcessLostError, UserCodeError
 from petla.models.package import Package
 from petla.models.runtime.decide import decide
+from petla.models.runtime.explain import Effects, explain, find_typical
 from petla.models.runtime.running import Runtime
 from petla.models.signature import Row
 from petla.serving.path.failures.blame import blame_row
@@ -46,6 +47,8 @@ class Scorer:
         self._runtime = runtime
         # insertion order is age
         self._deadly: dict[Row, None] = {}
+        # what explanations compare with, once there is one
+        self._typical: Row | None = None
 
     def score(self, batch: Sequence[Request]) -> Scored:
         """Score a batch; also on a thread, for one batch at a time."""
@@ -59,6 +62,24 @@ class Scorer:
             return Scored(batch, *self._ask(rows))
         except Exception as error:
             return self._score_apart(batch, error)
+
+    def score_and_explain(self, batch: Sequence[Request]) -> Scored:
+        """Do the same, and say why where the client wants to know; what cannot be explained is answered without."""
+        scored = self.score(batch)
+        for request in scored.batch:
+            if request.call.is_explained and request.error is None:
+                request.effects = self._find_effects(request.rows)
+        return scored
+
+    def _find_effects(self, rows: Sequence[Row]) -> Sequence[Effects]:
+        try:
+            if self._typical is None:
+                self._typical = find_typical(self._package)
+            return explain(self._package, self._runtime, rows, self._typical)
+        except Exception as error:
+            # Whatever the model does with rows that nobody sent: the answer to those that somebody sent stands.
+            logger.warning("explanation.failed", extra={"model": self._package.model, "reason": str(error)})
+            return ()
 
     def _ask(self, rows: Sequence[Row]) -> tuple[list[Any], list[float]]:
         labels, scores = decide(self._package, self._runtime.score(rows))
