@@ -12,8 +12,10 @@ from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, get_decision, list_decisions
 from petla.decisions.retention import Hold, Retention
+from petla.decisions.reviews.records import add_reviews, decide_review
+from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, decide, list_reviews
 from petla.decisions.shipper import ship
-from petla.storage.database import reading
+from petla.storage.database import reading, writing
 from petla.storage.partitions import has_days, list_days
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import SECOND_NS, make_decision, make_feedback, make_shadow, spool
@@ -42,6 +44,14 @@ def shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
 
 def _on_day(record: Any, number: int) -> Any:  # noqa: ANN401 - the same kind of record
     return msgspec.structs.replace(record, at_ns=record.at_ns + number // 2 * DAY_NS)
+
+
+def wait_for_a_person(ws: Workspace, number: int) -> Review:
+    at = f"2026-01-{1 + number // 2:02}T12:00:00.000000Z"
+    review = Review(id=f"id-{number}", model="fraud", version=1, at=at, label=False, flags=("range",))
+    with writing(ws.engine) as connection:
+        add_reviews(connection, ws.name, [review])
+    return review
 
 
 def expire(ws: Workspace, *holds: Hold) -> None:
@@ -87,6 +97,41 @@ def test_nothing_is_held_for_more_than_a_week(shop: Workspace) -> None:
     expire(late, lambda _: "2026-01-01T00:00:00.000000Z")
 
     assert list_kept(shop)[0] == "2026-01-04"
+    late.engine.dispose()
+
+
+def test_day_with_an_open_review_stays_until_it_is_decided(shop: Workspace) -> None:
+    review = wait_for_a_person(shop, number=5)
+    expire(shop)
+    assert list_kept(shop)[0] == "2026-01-03"
+
+    decide(shop, review.id, True, actor="ada", reason="seen")
+    expire(shop)
+
+    assert list_kept(shop)[0] == "2026-01-07"
+    assert not list_reviews(shop)
+
+
+def test_day_whose_webhook_was_not_reached_stays(shop: Workspace) -> None:
+    review = wait_for_a_person(shop, number=5)
+    undelivered = msgspec.structs.replace(review, state=ReviewState.DECIDED, deliver_at="2026-01-11T15:00:00.000000Z")
+    with writing(shop.engine) as connection:
+        assert decide_review(connection, shop.name, undelivered)
+
+    expire(shop)
+
+    assert list_kept(shop)[0] == "2026-01-03"
+
+
+def test_review_that_nobody_decided_in_a_week_goes_and_the_audit_trail_says_so(shop: Workspace) -> None:
+    wait_for_a_person(shop, number=5)
+    late = Workspace(shop.root, shop.project, shop.settings, clock=lambda: datetime(2026, 1, 16, tzinfo=UTC))
+
+    expire(late)
+
+    assert list_kept(shop)[0] == "2026-01-05"
+    assert count_waiting(shop) == 0
+    assert shop.ledger.list_newest(limit=1)[0].details["unreviewed"] == 1
     late.engine.dispose()
 
 

@@ -1,7 +1,8 @@
-"""Retention: whole days of decisions go when they were kept long enough, with their labels and shadow answers.
+"""Retention: whole days of decisions go when they were kept long enough, with labels, shadow answers and reviews.
 
 - The project's `decisions.keep_days` says how long; 0 keeps everything.
-- Whoever still needs a day may hold it, and all after it, but no longer than a week.
+- Whoever still needs a day may hold it, and all after it, but no longer than a week: a review that is not decided
+  or whose webhook was not reached, and what the caller names.
 - What goes is announced in the audit trail before the first row goes, in the same transaction as that.
 - PostgreSQL drops the tables of the days. SQLite removes rows in small batches, so that no other writer waits long.
 """
@@ -14,6 +15,7 @@ from petla.core.clock import to_text
 from petla.core.errors import UnavailableError
 from petla.decisions import records
 from petla.decisions.feedback.records import delete_feedback
+from petla.decisions.reviews.records import count_waiting_until, delete_reviews, find_oldest_open
 from petla.storage.database import reading, writing
 from petla.storage.ledger import Change
 from petla.storage.partitions import day_of, drop_days, has_days, list_days
@@ -38,12 +40,12 @@ class Retention:
 
     Args:
         ws: the project.
-        holds: who may still need decisions.
+        holds: who else may still need decisions.
     """
 
     def __init__(self, ws: Workspace, holds: Sequence[Hold] = ()) -> None:
         self._ws = ws
-        self._holds = holds
+        self._holds = (_find_oldest_open, *holds)
         # up to where the removal was announced
         self._announced = ""
 
@@ -79,12 +81,13 @@ class Retention:
         ws = self._ws
         with reading(ws.engine) as connection:
             n_decisions, n_labelled = records.count_until(connection, ws.name, until)
+            n_waiting = count_waiting_until(connection, ws.name, until)
         self._announced = until
         if not n_decisions:
             return True
         reason = f"kept for {keep_days} days"
         with ws.ledger.change(actor=ACTOR, action="decisions.expired", subject=day_of(until), reason=reason) as change:
-            change.record(until=until, decisions=n_decisions, labelled=n_labelled)
+            change.record(until=until, decisions=n_decisions, labelled=n_labelled, unreviewed=n_waiting)
             self._remove_first(change, until)
         return True
 
@@ -102,8 +105,14 @@ class Retention:
         for _ in range(_BATCHES_AT_ONCE):
             with writing(ws.engine) as connection:
                 n_rows = delete_feedback(connection, ws.name, until, _BATCH_ROWS)
+                n_rows += delete_reviews(connection, ws.name, until, _BATCH_ROWS)
                 if not has_days(ws.engine):
                     n_rows += records.delete_until(connection, ws.name, until, _BATCH_ROWS)
             if not n_rows:
                 return False
         return True
+
+
+def _find_oldest_open(ws: Workspace) -> str | None:
+    with reading(ws.engine) as connection:
+        return find_oldest_open(connection, ws.name)

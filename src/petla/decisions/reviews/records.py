@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, insert, or_, select, update
 
 from petla.decisions.record import Truth
 from petla.decisions.reviews.review import Review, ReviewState
@@ -44,6 +44,27 @@ def count_waiting(connection: Connection, project: str, model: str | None) -> in
     if model is not None:
         query = query.where(reviews.c.model == model)
     return connection.execute(query).scalar() or 0
+
+
+def find_oldest_open(connection: Connection, project: str) -> str | None:
+    """Return the moment of the oldest decision that waits for a person, or for its webhook; None: none does."""
+    is_open = or_(reviews.c.state == ReviewState.WAITING.value, reviews.c.deliver_at.is_not(None))
+    query = select(func.min(reviews.c.at)).where(reviews.c.project == project, is_open)
+    moment: str | None = connection.execute(query).scalar()
+    return moment
+
+
+def count_waiting_until(connection: Connection, project: str, until: str) -> int:
+    """Return how many reviews of decisions made before a moment wait for a person."""
+    waits = and_(reviews.c.project == project, reviews.c.state == ReviewState.WAITING.value, reviews.c.at < until)
+    return connection.execute(select(func.count()).where(waits)).scalar() or 0
+
+
+def delete_reviews(connection: Connection, project: str, until: str, limit: int) -> int:
+    """Remove reviews of decisions made before a moment, so many at most; return how many went."""
+    is_old = and_(reviews.c.project == project, reviews.c.at < until)
+    numbers = select(reviews.c.seq).where(is_old).limit(limit)
+    return connection.execute(delete(reviews).where(reviews.c.seq.in_(numbers))).rowcount
 
 
 def decide_review(connection: Connection, project: str, review: Review) -> bool:
