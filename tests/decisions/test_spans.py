@@ -15,10 +15,10 @@ from petla.core.settings import Settings
 from petla.decisions import records
 from petla.decisions.log import list_decisions
 from petla.decisions.shipper import ship
-from petla.decisions.spans import FIELDS, export_span
+from petla.decisions.spans.files import FIELDS, export_span
+from petla.decisions.spans.wanted import decode_wanted
 from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, segment_path
 from petla.decisions.summary import summarise
-from petla.decisions.wanted import decode_wanted
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import make_decision, make_feedback, spool
 from tests.deployments.tiny import PROJECT, add_version

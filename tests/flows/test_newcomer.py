@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from petla.decisions.losses import LossCount
 from tests.flows.product import Product, petla
 
 PENGUIN = {
@@ -96,6 +97,19 @@ def test_decision_and_its_truth_reach_the_log(product: Product, project: Path) -
 
     assert decision["inputs"] == PENGUIN
     assert decision["truth"] == "Gentoo"
+
+
+def test_status_says_in_one_look_what_runs_and_what_was_lost(product: Product, project: Path) -> None:
+    lost = LossCount(project / ".petla" / "spool" / "0")
+    lost.add(3)
+    lost.close()
+
+    said = petla(project, "status").stdout
+
+    assert f"penguins is serving on {product.serving}, pages on http://127.0.0.1:" in said
+    assert "species     1        -  -" in said
+    assert "3 decisions were answered and not recorded" in said
+    assert json.loads(petla(project, "status", "--json").stdout)["lost"]["decisions"] == 3
 
 
 @pytest.mark.usefixtures("product")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from petla.core.errors import UnavailableError
+from petla.decisions.losses import count_losses, describe_losses
 from petla.decisions.record import Decision, ShadowAnswer
 from petla.decisions.spool import (
     DECISIONS,
@@ -107,6 +108,21 @@ def test_full_spool_is_served_and_counted_where_the_project_says_so(
     assert 0 < metrics.decisions_lost < 1_000
     assert count_recorded(tmp_path) == 1_000 - metrics.decisions_lost
     assert f'petla_decisions_lost_total{{worker="0"}} {metrics.decisions_lost}'.encode() in metrics.render()
+
+
+def test_losses_are_remembered_beside_the_spool_from_one_start_to_the_next(tmp_path: Path, metrics: Metrics) -> None:
+    keeping = Keeping(SMALL, when_full="serve")
+    seen = [count_losses(tmp_path).decisions]
+
+    for _ in range(2):
+        recorder = Recorder(tmp_path, "0", "process", metrics, keeping)
+        fill(recorder)
+        recorder.close()
+        seen.append(count_losses(tmp_path).decisions)
+
+    assert 0 == seen[0] < seen[1] < seen[2] == metrics.decisions_lost
+    said = describe_losses(count_losses(tmp_path))
+    assert said.startswith(f"{metrics.decisions_lost:,} decisions were answered and not recorded, the last at 2")
 
 
 def test_shadow_answers_that_cannot_be_written_are_dropped_and_counted(tmp_path: Path, metrics: Metrics) -> None:

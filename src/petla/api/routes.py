@@ -20,7 +20,7 @@ from petla.api.status import (
 from petla.decisions.log import get_decision, list_decisions
 from petla.decisions.record import LoggedDecision, Truth
 from petla.decisions.reviews.reviewing import Review, ReviewState, decide, get_review, list_reviews
-from petla.decisions.wanted import decode_wanted
+from petla.decisions.spans.wanted import decode_wanted
 from petla.incidents.incident import Incident, IncidentState
 from petla.incidents.incidents import acknowledge, get_incident, list_incidents, resolve
 from petla.loop.approvals import (

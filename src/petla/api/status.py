@@ -2,6 +2,7 @@
 
 import msgspec
 
+from petla.decisions.losses import Losses, count_losses
 from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import find_deployment
 from petla.gates.verdict import Verdict, find_verdict
@@ -34,6 +35,8 @@ class Status(msgspec.Struct, frozen=True):
 
     project: str
     models: tuple[ModelStatus, ...]
+    # what was answered and not recorded, by `serving.spool_full`
+    lost: Losses
 
 
 class VersionDetail(msgspec.Struct, frozen=True):
@@ -51,7 +54,8 @@ class VersionDetail(msgspec.Struct, frozen=True):
 
 def describe_status(ws: Workspace) -> Status:
     """Return what is live, how much traffic it has, and what waits for a person."""
-    return Status(ws.name, tuple(describe_model(ws, model) for model in ws.project.models))
+    models = tuple(describe_model(ws, model) for model in ws.project.models)
+    return Status(ws.name, models, count_losses(ws.state))
 
 
 def describe_model(ws: Workspace, model: str) -> ModelStatus:

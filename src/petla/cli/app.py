@@ -25,6 +25,7 @@ HOMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("petla.cli.commands.guards", ("guards", "reviews")),
     ("petla.cli.commands.restore", ("restore",)),
     ("petla.cli.commands.serving.up", ("up", "control", "link")),
+    ("petla.cli.commands.status", ("status",)),
     ("petla.cli.commands.monitor", ("monitor",)),
     ("petla.cli.commands.incidents", ("incidents", "approvals")),
     ("petla.cli.commands.decisions", ("decisions",)),

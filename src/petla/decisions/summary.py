@@ -7,6 +7,7 @@ import msgspec
 
 from petla.decisions import records
 from petla.decisions.feedback import records as labels
+from petla.decisions.losses import Losses, count_losses
 from petla.decisions.spool import (
     DAMAGED_FOLDER,
     DECISIONS,
@@ -42,6 +43,8 @@ class Summary(msgspec.Struct, frozen=True):
     backlog: tuple[Backlog, ...]
     # segments that were kept aside
     damaged: tuple[str, ...]
+    # what was answered and not recorded
+    lost: Losses
 
 
 def summarise(ws: Workspace) -> Summary:
@@ -61,6 +64,7 @@ def summarise(ws: Workspace) -> Summary:
             oldest_waiting=labels.get_oldest_waiting(connection, ws.name),
             backlog=tuple(each for each in backlog if each.size_bytes),
             damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*"))),
+            lost=count_losses(ws.state),
         )
 
 

@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from petla.core.errors import UnavailableError
+from petla.decisions.losses import LossCount
 from petla.decisions.record import Decision, Feedback, ShadowAnswer
 from petla.decisions.spool import DECISIONS, FEEDBACK, SHADOWS, SPOOL_FOLDER, Bounds, SpoolWriter
 from petla.serving.metrics import Metrics
@@ -63,11 +64,12 @@ class Recorder:
         self.worker = worker
         # whether a write takes microseconds and may happen on the event loop
         self.is_fast = durability == "process"
-        self._is_served = keeping.when_full == "serve"
         self._decisions = SpoolWriter(folder, DECISIONS, durability=durability, bounds=large)
         self._feedback = SpoolWriter(folder, FEEDBACK, durability=durability, bounds=small)
         # nobody was answered by a shadow: it is not worth a flush
         self._shadows = SpoolWriter(folder, SHADOWS, bounds=small)
+        # only where an answer is preferred to its record
+        self._losses = LossCount(folder) if keeping.when_full == "serve" else None
         self._metrics = metrics
         # one thread: a spool has one writer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
@@ -125,15 +127,18 @@ class Recorder:
         self._decisions.close()
         self._feedback.close()
         self._shadows.close()
+        if self._losses is not None:
+            self._losses.close()
 
     def _miss(self, decisions: Sequence[Decision], error: UnavailableError) -> None:
         """Count what could not be recorded; raise the error unless the project prefers an answer to its record."""
         self._metrics.spool_failures += 1
-        if not self._is_served:
+        if self._losses is None:
             raise error
         if not self._metrics.decisions_lost:
             logger.error("decisions.lost", extra={"error": str(error)})
         self._metrics.decisions_lost += len(decisions)
+        self._losses.add(len(decisions))
 
 
 class _Soon:

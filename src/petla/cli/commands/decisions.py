@@ -37,7 +37,7 @@ def list_all(
 ) -> None:
     """List the newest decisions."""
     from petla.decisions.log import list_decisions
-    from petla.decisions.wanted import decode_wanted, split_pairs
+    from petla.decisions.spans.wanted import decode_wanted, split_pairs
 
     wanted = decode_wanted(({"model": model} if model else {}) | split_pairs(where or []))
     found = list_decisions(workspace_of(context), wanted, limit=limit)
@@ -78,8 +78,8 @@ def export(
     where: Where = None,
 ) -> None:
     """Write a span of the log to a file, oldest first; see docs/decision-log.md for its fields."""
-    from petla.decisions.spans import export_span
-    from petla.decisions.wanted import decode_wanted, split_pairs
+    from petla.decisions.spans.files import export_span
+    from petla.decisions.spans.wanted import decode_wanted, split_pairs
 
     given = {"model": model, "since": since, "until": until}
     wanted = decode_wanted({name: value for name, value in given.items() if value} | split_pairs(where or []))
@@ -89,6 +89,7 @@ def export(
 
 def summary(context: typer.Context, as_json: AsJson = False) -> None:
     """Count what the log holds, what feedback was, and what waits, was damaged or lost."""
+    from petla.decisions.losses import describe_losses
     from petla.decisions.summary import summarise
 
     found = summarise(workspace_of(context))
@@ -104,3 +105,5 @@ def summary(context: typer.Context, as_json: AsJson = False) -> None:
     print_table(("worker", "stream", "waits", "seconds"), waiting, empty="nothing waits in the spools")
     for path in found.damaged:
         say(f"damaged and kept aside: {path}")
+    if lost := describe_losses(found.lost):
+        say(f'{lost}: serving.spool_full = "serve"')

@@ -119,7 +119,7 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [(d.model, d.live, d.standby, "; ".join(map(_describe, d.rollouts)), d.snapshot) for d in found]
+    rows = [(d.model, d.live, d.standby, "; ".join(map(describe_rollout, d.rollouts)), d.snapshot) for d in found]
     head = ("model", "live", "standby", "beside it", "snapshot")
     print_table(head, rows, empty="nothing is live; next: petla deploy MODEL:VERSION")
     stages = [
@@ -131,6 +131,13 @@ def list_all(context: typer.Context, as_json: AsJson = False) -> None:
     if stages:
         say()
         print_table(("worker", "version", "stage", "role"), stages, empty="")
+
+
+def describe_rollout(rollout: "Rollout") -> str:
+    """Say which versions a rollout runs, with which shares."""
+    arms = ", ".join(f"{arm.name} version {arm.version} at {100 * arm.share:g}%" for arm in rollout.arms)
+    steps = ", ".join(f"{100 * share:g}%" for share in rollout.steps if share > rollout.arms[0].share)
+    return f"{arms}, then {steps}" if steps else arms
 
 
 def _make_plan(reference: str, arms: list[str], *, shadow: bool, canary: str, table: "DeployTable") -> "Plan | None":
@@ -171,15 +178,9 @@ def _report(done: "Deployment", *, as_json: bool) -> None:
     before = f"; version {done.standby} stands by" if done.standby is not None else ""
     say(f"{done.model}:{done.live} is live{before}")
     for rollout in done.rollouts:
-        say(f"beside it: {_describe(rollout)}")
+        say(f"beside it: {describe_rollout(rollout)}")
     if done.took_ms is None:
         say("nothing is serving yet; next: petla up")
         return
     follow = "petla deployments compare" if done.rollouts else "petla monitor show"
     say(f"{count(done.workers, 'worker')} swapped in {done.took_ms:.0f} ms; next: {follow} {done.model}")
-
-
-def _describe(rollout: "Rollout") -> str:
-    arms = ", ".join(f"{arm.name} version {arm.version} at {100 * arm.share:g}%" for arm in rollout.arms)
-    steps = ", ".join(f"{100 * share:g}%" for share in rollout.steps if share > rollout.arms[0].share)
-    return f"{arms}, then {steps}" if steps else arms
