@@ -56,6 +56,17 @@ def test_api_starts_reads_and_ends_rollouts(client: Client, shop: Workspace) -> 
     assert actions_of(shop)[-4:] == ["shadow.started", "experiment.started", "shadow.stopped", "model.rolled_back"]
 
 
+def test_pages_lead_to_all_that_runs_beside_the_champion(client: Client, shop: Workspace) -> None:
+    start(shop, MODEL, plan_shadow(2), actor="ada")
+    start(shop, MODEL, plan_canary(3, (0.05, 1.0)), actor="ada")
+
+    pages = [client.get(path, headers=HTML).text for path in ("/", f"/models/{MODEL}", f"/models/{MODEL}/rollouts")]
+
+    for page in pages:
+        assert f'href="/models/{MODEL}/rollouts/1"' in page
+        assert f"canary {MODEL}:3 5%; then 100%" in page
+
+
 def test_api_promotes(client: Client, shop: Workspace) -> None:
     send(client, shop, "deploy", {"version": 2, "canary": [0.1, 1.0]})
 
@@ -112,7 +123,7 @@ def test_page_ends_a_canary(client: Client, shop: Workspace) -> None:
     start(shop, MODEL, plan_canary(2, (0.05, 0.25)), actor="ada")
     start(shop, MODEL, plan_shadow(3), actor="ada")
     page = client.get(f"/models/{MODEL}/rollouts/1", headers=HTML).text
-    assert "canary 5%; then 25%" in page
+    assert f"canary {MODEL}:2 5%; then 25%" in page
 
     client.post(f"/models/{MODEL}/stop", data={"csrf_token": find_token(page), "kind": "canary", "reason": "enough"})
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from petla.decisions.losses import LossCount
 from petla.storage.workspace import Workspace
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
 from tests.web.seed import EMPTY, MORE_MODELS, PROJECT, QUESTION, seed_after_swap, seed_loop
@@ -16,6 +17,7 @@ PAGES = (
     "/models/delay",
     "/models/delay/versions/3",
     "/models/delay/decisions",
+    f"/decisions/{REVIEW}",
     "/approvals",
     "/approvals/1",
     "/incidents",
@@ -286,6 +288,38 @@ def test_page_links_to_nothing_that_is_not_there(reader: Client) -> None:
     assert len(links) > 12
     broken = {link: reader.get(link).status_code for link in links if reader.get(f"{BASE}{link}").status_code != 200}
     assert not broken
+
+
+def test_decision_has_a_page_that_the_list_leads_to(reader: Client) -> None:
+    listed = reader.get("/models/delay/decisions", headers=HTML).text
+    shown = text_of(reader.get(f"/decisions/{REVIEW}", headers=HTML).text)
+    missing = reader.get("/decisions/nobody", headers=HTML)
+
+    assert f'href="/decisions/{REVIEW}"' in listed
+    for said in (
+        "false, said delay:2",
+        "Score 0.480",
+        "temperature 30.5",
+        "passenger-0",
+        "Review : waits for a person",
+    ):
+        assert said in shown
+    assert "The truth is not known yet" in text_of(
+        reader.get("/decisions/01920000-0000-7000-8000-000000000010", headers=HTML).text
+    )
+    assert missing.status_code == 404
+    assert "not in the log" in missing.text
+
+
+def test_lost_decisions_are_said_where_people_look(ws: Workspace, client: Client) -> None:
+    folder = ws.state / "spool" / "0"
+    folder.mkdir(parents=True)
+    lost = LossCount(folder)
+    lost.add(1_204)
+    lost.close()
+
+    for path in ("/", "/models/delay/decisions"):
+        assert "1,204 decisions were answered and not recorded, the last at 20" in client.get(path, headers=HTML).text
 
 
 def test_review_shows_inputs_beside_training_and_takes_a_word(ws: Workspace, client: Client) -> None:

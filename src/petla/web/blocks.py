@@ -7,6 +7,7 @@ from petla.core.clock import from_text
 from petla.core.errors import PetlaError
 from petla.core.project import LOWER_IS_BETTER, ModelTable
 from petla.gates.verdict import Check, Verdict
+from petla.models.registry import list_versions
 from petla.models.states import State
 from petla.monitoring.views import (
     DriftTable,
@@ -42,6 +43,9 @@ _WINDOWS_READ = 200
 _WHOLE_FIGURES = frozenset({"rows", "failed", "seed"})
 # how far the limit stands along a bar, in per cent, while nothing is far beyond it
 _LIMIT_AT = 62.0
+
+# states of a version that is or was champion
+_CHAMPIONS = frozenset({State.PRODUCTION, State.RETIRED})
 
 STATE_TONES: dict[State, str] = {
     State.CANDIDATE: "calm",
@@ -121,14 +125,17 @@ def make_verdict(verdict: Verdict | None, now: datetime) -> VerdictBlock | None:
 
 
 def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None) -> Quality:
-    """Return quality over the last windows, across versions, in the order of time.
+    """Return quality over the last windows of those that were champion, in the order of time.
 
-    The figure is of the newest window of the live version, if it has one.
+    What runs beside the champion has a page of its own. The figure is of the newest window of the live version, if it
+    has one.
     """
     metric = table.quality_metric
     limit = table.monitor.quality_limit
     lower = metric in LOWER_IS_BETTER
-    windows = [window for window in list_quality(ws, model, limit=_WINDOWS_READ) if metric in window.metrics]
+    beside = {found.version for found in list_versions(ws, model) if found.state not in _CHAMPIONS}
+    read = list_quality(ws, model, limit=_WINDOWS_READ)
+    windows = [window for window in read if metric in window.metrics and window.version not in beside]
     windows = sorted(windows, key=_by_time)[-WINDOWS_SHOWN:]
     rows = table.monitor.window_rows
     empty = f"The first window closes after {figures.count(rows)} decisions whose truth came in by POST /feedback."
@@ -168,14 +175,14 @@ def make_drift(ws: Workspace, model: str, version: int | None, *, shown: int | N
     )
 
 
-def make_traffic(ws: Workspace, model: str) -> TrafficBlock:
-    """Return how many decisions a model has made, and how fast."""
+def make_traffic(ws: Workspace, model: str, live: int | None) -> TrafficBlock:
+    """Return how many decisions a model has made, how fast, and how far the live version's window is."""
     traffic = count_traffic(ws, model)
     windows = [window for window in list_windows(ws, model, limit=_WINDOWS_READ) if window.is_closed]
     windows = sorted(windows, key=_by_time)[-WINDOWS_SHOWN:]
     newest = windows[-1] if windows else None
     speed = figures.rate(newest.rows, _span(newest)) if newest else None
-    open_window, filled = _make_open_window(traffic)
+    open_window, filled = _make_open_window(traffic, live)
     return TrafficBlock(
         total=Figure(
             figures.count(traffic.total), "decisions", "counted so far, of all versions", f"/models/{model}/decisions"
@@ -254,10 +261,10 @@ def _describe_window(table: DriftTable) -> str:
     return f"window {table.window} · {figures.count(table.rows)} decisions of {table.model}:{table.version}"
 
 
-def _make_open_window(traffic: Traffic) -> tuple[Figure | None, int]:
+def _make_open_window(traffic: Traffic, live: int | None) -> tuple[Figure | None, int]:
     if not traffic.versions:
         return None, 0
-    newest = traffic.versions[0]
+    newest = next((found for found in traffic.versions if found.version == live), traffic.versions[0])
     note = f"of {figures.count(newest.window_rows)} in the open window of {traffic.model}:{newest.version}"
     filled = round(100 * newest.open_rows / newest.window_rows)
     return Figure(figures.count(newest.open_rows), "decisions", note), filled

@@ -48,6 +48,8 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
     live_href: str
     live_since: Moment | None
     standby: str
+    # what runs beside the live version, each with the way to its report
+    beside: tuple[Row, ...]
     loop: Loop
     # where it is on its way round, as a sentence
     stage: str
@@ -269,6 +271,25 @@ class DecisionsPage(msgspec.Struct, frozen=True, kw_only=True):
     model_href: str
     total: str
     decisions: tuple[DecisionLine, ...]
+    # what the log misses; empty: nothing
+    lost: str
+
+
+class DecisionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """One decision with all that is known of it."""
+
+    line: DecisionLine
+    model: str
+    model_href: str
+    decisions_href: str
+    version_href: str
+    # truth, when it was reported, what it was to the decision
+    feedback: tuple[tuple[str, Moment, str], ...]
+    # version, answer, score, latency of what nobody saw
+    shadows: tuple[tuple[str, str, str, str], ...]
+    # a person was asked; empty: nobody was
+    review_href: str
+    review: str
 
 
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,12 +1,16 @@
 """Numbers, moments and names as people read them: one way to write each, on every page."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
 
 from petla.core.clock import from_text
 
 MINUS = "\N{MINUS SIGN}"
 _DIGEST_SHOWN = 12
 _SIGNIFICANT = 3
+_VALUE_LENGTH = 120
 
 
 def count(number: int) -> str:
@@ -119,3 +123,14 @@ def plural(number: int, one: str, many: str = "") -> str:
         ('1 model', '2 models', '3 categories')
     """
     return f"{count(number)} {one if number == 1 else many or one + 's'}"
+
+
+def value(it: Any) -> str:  # noqa: ANN401 - a JSON value
+    """Write a value of a request or an answer, shortened where it is long.
+
+    Example:
+        >>> value("Dream"), value(True), value(46.1)
+        ('Dream', 'true', '46.1')
+    """
+    text = it if isinstance(it, str) else msgspec.json.encode(it).decode()
+    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

@@ -23,12 +23,13 @@ from petla.storage.workspace import Workspace
 from petla.web import contexts
 from petla.web.blocks import explain
 from petla.web.pages.approval import make_approval, make_approvals
+from petla.web.pages.decision import make_decision, make_decisions
 from petla.web.pages.incident import make_incident, make_incidents
 from petla.web.pages.model import make_model
 from petla.web.pages.overview import make_overview
 from petla.web.pages.review import make_review, make_reviews
 from petla.web.pages.rollout import make_rollout
-from petla.web.pages.trail import make_audit, make_decisions
+from petla.web.pages.trail import make_audit
 from petla.web.rendering import find_asset, render
 
 THEME_COOKIE = "petla_theme"
@@ -103,6 +104,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_model,
         show_version,
         show_decisions,
+        show_decision,
         show_rollouts,
         show_rollout,
         promote_version,
@@ -171,6 +173,12 @@ def show_version(ws: Here, request: Visitor, model: FromPath[str], version: From
 def show_decisions(ws: Here, request: Visitor, model: FromPath[str]) -> Page:
     """Show the newest decisions of a model."""
     return _answer(ws, request, "decisions.html", make_decisions(ws, model))
+
+
+@get("/decisions/{decision:str}", sync_to_thread=True)
+def show_decision(ws: Here, request: Visitor, decision: FromPath[str]) -> Page:
+    """Show one decision with all that is known of it."""
+    return _answer(ws, request, "decision.html", make_decision(ws, decision))
 
 
 @get("/models/{model:str}/rollouts", sync_to_thread=True)

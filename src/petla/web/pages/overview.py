@@ -1,8 +1,9 @@
 """The overview: each model with live version, traffic, quality, drift and incidents, and what waits for a person."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from petla.core.project import ModelTable
+from petla.decisions.losses import count_losses, describe_losses
 from petla.decisions.reviews.reviewing import count_waiting
 from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
@@ -17,7 +18,8 @@ from petla.web import figures
 from petla.web.blocks import find_moment, make_drift, make_quality, make_traffic, split_title
 from petla.web.charts import STOPS, draw_loop
 from petla.web.contexts import ModelCard, Note, OverviewPage
-from petla.web.pieces import Badge, Figure
+from petla.web.pages.rollout import show_shares
+from petla.web.pieces import Badge, Figure, Row
 
 _BARS_SHOWN = 5
 _STOP_OF = {name: i for i, name in enumerate(STOPS)}
@@ -41,6 +43,7 @@ def make_overview(ws: Workspace) -> OverviewPage:
         *map(_note_approval, waiting),
         *map(_note_incident, unresolved),
         *(_note_reviews(*pair) for pair in reviews),
+        *_note_losses(ws),
     )
     n_live = sum(bool(card.live) for card in cards)
     parts = [
@@ -48,7 +51,7 @@ def make_overview(ws: Workspace) -> OverviewPage:
         f"{n_live} live",
         figures.plural(len(unresolved), "incident") + " not resolved",
     ]
-    headline = _make_headline(n_live, len(waiting), len(unresolved))
+    headline = _make_headline(n_live, len(waiting), len(unresolved), sum(n for _, n in reviews))
     return OverviewPage(headline=headline, detail=" · ".join(parts), notes=notes, models=cards)
 
 
@@ -67,25 +70,31 @@ def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None =
         live_href=f"/models/{name}/versions/{deployed.live}" if deployed else "",
         live_since=find_moment(deployed.changed_at, ws.clock()) if deployed else None,
         standby=f"{name}:{deployed.standby}" if deployed and deployed.standby else "",
+        beside=tuple(
+            Row(str(each.kind), show_shares(each), href=f"/models/{name}/rollouts/{each.id}")
+            for each in (deployed.rollouts if deployed else ())
+        ),
         loop=draw_loop(stop, is_alarmed=bool(unresolved)),
         stage=stage,
         badge=_make_badge(deployed, unresolved),
         quality=make_quality(ws, name, table, deployed.live if deployed else None),
         drift=make_drift(ws, name, deployed.live if deployed else None, shown=bars),
-        traffic=make_traffic(ws, name),
+        traffic=make_traffic(ws, name, deployed.live if deployed else None),
         incidents=_make_incidents(unresolved),
         next_action=action,
         next_command=command,
     )
 
 
-def _make_headline(n_live: int, n_waiting: int, n_unresolved: int) -> str:
+def _make_headline(n_live: int, n_waiting: int, n_unresolved: int, n_reviews: int) -> str:
     if n_waiting:
         return (
             "A challenger waits for your answer" if n_waiting == 1 else f"{n_waiting} challengers wait for your answer"
         )
     if n_unresolved:
         return "One incident needs a look" if n_unresolved == 1 else f"{n_unresolved} incidents need a look"
+    if n_reviews:
+        return "One decision waits for a person" if n_reviews == 1 else f"{n_reviews:,} decisions wait for a person"
     return "All quiet" if n_live else "Nothing is live yet"
 
 
@@ -159,3 +168,15 @@ def _note_reviews(model: str, n_waiting: int) -> Note:
         href="/reviews",
         action="Decide",
     )
+
+
+def _note_losses(ws: Workspace) -> Iterator[Note]:
+    lost, model = describe_losses(count_losses(ws.state)), next(iter(ws.project.models), "")
+    if lost and model:
+        yield Note(
+            kind="Decision log",
+            title=lost,
+            detail='By serving.spool_full = "serve": the disk was full, or too much waited to be moved into the log.',
+            href=f"/models/{model}/decisions",
+            action="See the decisions",
+        )

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import msgspec
-
 from petla.core.errors import CorruptError, NotFoundError
 from petla.data.profile.columns import ColumnProfile, Profile
 from petla.decisions.log import get_decision
@@ -20,7 +18,6 @@ from petla.web.review_contexts import InputLine, ReviewLine, ReviewPage, Reviews
 
 _SHOWN = 50
 _CATEGORIES_SHOWN = 12
-_VALUE_LENGTH = 120
 _BECAUSE = {
     "range": "a number is far outside what training saw",
     "unseen": "a category that training did not have",
@@ -60,8 +57,8 @@ def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str 
     facts = [
         Row("Score", figures.metric(decision.score)),
         Row("Request", decision.request_id, is_code=True),
-        Row("Decision", review.id, is_code=True),
-        Row("Answered by", decision.served_by, name, f"/models/{review.model}/versions/{review.version}"),
+        Row("Decision", review.id, href=f"/decisions/{review.id}"),
+        Row("Answered by", name, f"as {decision.served_by}", f"/models/{review.model}/versions/{review.version}"),
     ]
     return ReviewPage(
         id=review.id,
@@ -72,12 +69,12 @@ def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str 
         model=name,
         model_href=f"/models/{review.model}",
         because=_explain(review),
-        provisional=_show(review.label),
+        provisional=figures.value(review.label),
         facts=tuple(facts),
         inputs=tuple(_make_input(decision, field, profile) for field in decision.inputs),
         is_explained=bool(decision.explanation),
-        choices=tuple(map(_show, version.certificate.signature.classes)),
-        answer="" if review.answer is None else _show(review.answer),
+        choices=tuple(map(figures.value, version.certificate.signature.classes)),
+        answer="" if review.answer is None else figures.value(review.answer),
         decided_by=review.decided_by,
         decided_at=find_moment(review.decided_at, now),
         reason=review.reason,
@@ -89,7 +86,7 @@ def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str 
 
 
 def _make_line(ws: Workspace, review: Review) -> ReviewLine:
-    by = f"{review.decided_by} decided {_show(review.answer)}: {review.reason}" if review.decided_by else ""
+    by = f"{review.decided_by} decided {figures.value(review.answer)}: {review.reason}" if review.decided_by else ""
     return ReviewLine(
         id=review.id,
         href=f"/reviews/{review.id}",
@@ -103,9 +100,10 @@ def _make_line(ws: Workspace, review: Review) -> ReviewLine:
 
 def _make_title(review: Review) -> str:
     if review.state is ReviewState.WAITING:
-        return f"Was {_show(review.label)} right?"
-    verb = "confirmed" if review.answer == review.label else "changed to"
-    return f"{_show(review.label)} was {verb}" + (f" {_show(review.answer)}" if verb != "confirmed" else "")
+        return f"Was {figures.value(review.label)} right?"
+    if review.answer == review.label:
+        return f"{figures.value(review.label)} was confirmed"
+    return f"{figures.value(review.label)} was changed to {figures.value(review.answer)}"
 
 
 def _badge(review: Review) -> Badge:
@@ -130,8 +128,8 @@ def _make_input(decision: LoggedDecision, name: str, profile: Profile | None) ->
     effect = "" if known is None else figures.signed(known)
     column = profile.find(name) if profile is not None else None
     if column is None:
-        return InputLine(name, _show(value), "", effect, is_outside=False)
-    return InputLine(name, _show(value), _tell_seen(column), effect, is_outside=_is_outside(value, column))
+        return InputLine(name, figures.value(value), "", effect, is_outside=False)
+    return InputLine(name, figures.value(value), _tell_seen(column), effect, is_outside=_is_outside(value, column))
 
 
 def _tell_seen(column: ColumnProfile) -> str:
@@ -150,7 +148,7 @@ def _is_outside(value: Any, column: ColumnProfile) -> bool:  # noqa: ANN401 - a 
     if column.minimum is not None and column.maximum is not None and isinstance(value, int | float):
         return not column.minimum <= value <= column.maximum
     is_whole = bool(column.categories) and column.distinct <= len(column.categories)
-    return is_whole and _show(value) not in column.categories
+    return is_whole and figures.value(value) not in column.categories
 
 
 def _tell_delivery(review: Review) -> str:
@@ -162,8 +160,3 @@ def _tell_delivery(review: Review) -> str:
         calls, when = figures.plural(review.attempts, "call"), figures.moment(review.deliver_at)
         return f"The webhook did not take it in {calls}: {review.delivery_error}. The next call is at {when}."
     return "The webhook is told within seconds, as long as petla up runs."
-
-
-def _show(value: Any) -> str:  # noqa: ANN401 - a JSON value
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= _VALUE_LENGTH else f"{text[: _VALUE_LENGTH - 1]}…"

@@ -3,7 +3,8 @@
 import msgspec
 
 from petla.core.errors import NotFoundError
-from petla.deployments.beside.rollout import RolloutState
+from petla.deployments.beside.rollout import Rollout, RolloutState
+from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import find_deployment
 from petla.monitoring.rollouts.comparison import Comparison, Pair, Rate
 from petla.monitoring.rollouts.report import RolloutReport, make_report
@@ -20,6 +21,8 @@ _TONES: dict[RolloutState, str] = {
     RolloutState.REFUSED: "bad",
 }
 
+_ROLLOUTS_SHOWN = 20
+
 
 class ArmLine(msgspec.Struct, frozen=True, kw_only=True):
     """The champion or a version beside it."""
@@ -33,6 +36,17 @@ class ArmLine(msgspec.Struct, frozen=True, kw_only=True):
     slow: str
     wrong: str
     latency: str
+
+
+class RolloutLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One rollout in the list of all."""
+
+    name: str
+    href: str
+    badge: Badge
+    shares: str
+    started: Moment
+    is_shown: bool
 
 
 class RolloutPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +78,8 @@ class RolloutPage(msgspec.Struct, frozen=True, kw_only=True):
     segments: tuple[tuple[str, str, str], ...] = ()
     changed: tuple[tuple[str, str, str, str], ...] = ()
     standby: str = ""
+    # what runs, or ran, beside the champion, newest first; empty: only the one that is shown
+    rollouts: tuple[RolloutLine, ...] = ()
 
 
 def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> RolloutPage:
@@ -82,7 +98,6 @@ def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> Rollo
     found, now = report.rollout, ws.clock()
     deployed = find_deployment(ws, model)
     names = ", ".join(f"{model}:{arm.version}" for arm in found.arms)
-    steps = ", then ".join(figures.share(share) for share in found.steps if share > found.arms[0].share)
     page = RolloutPage(
         model=model,
         model_href=f"/models/{model}",
@@ -94,15 +109,40 @@ def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> Rollo
         started_by=found.started_by,
         ended=find_moment(found.ended_at, now),
         outcome=found.outcome,
-        shares=", ".join(f"{arm.name} {figures.share(arm.share)}" for arm in found.arms)
-        + (f"; then {steps}" if steps else ""),
+        shares=show_shares(found),
         alarms=report.alarms,
         confidence=figures.share(report.confidence),
         arms=_list_arms(report),
         versions=tuple(arm.version for arm in found.arms),
         standby=f"{model}:{deployed.standby}" if deployed is not None and deployed.standby else "",
+        rollouts=_list_rollouts(ws, found),
     )
     return page if report.comparison is None else _with_comparison(page, report.comparison)
+
+
+def show_shares(rollout: Rollout) -> str:
+    """Write who answers which share, and which steps come."""
+    arms = ", ".join(f"{arm.name} {rollout.model}:{arm.version} {figures.share(arm.share)}" for arm in rollout.arms)
+    steps = ", then ".join(figures.share(share) for share in rollout.steps if share > rollout.arms[0].share)
+    return f"{arms}; then {steps}" if steps else arms
+
+
+def _list_rollouts(ws: Workspace, shown: Rollout) -> tuple[RolloutLine, ...]:
+    found = list_rollouts(ws, shown.model, limit=_ROLLOUTS_SHOWN)
+    if len(found) < 2:
+        return ()
+    now = ws.clock()
+    return tuple(
+        RolloutLine(
+            name=f"{each.kind} {each.id}",
+            href=f"/models/{each.model}/rollouts/{each.id}",
+            badge=Badge(str(each.state), _TONES[each.state]),
+            shares=show_shares(each),
+            started=make_moment(each.started_at, now),
+            is_shown=each.id == shown.id,
+        )
+        for each in found
+    )
 
 
 def _list_arms(report: RolloutReport) -> tuple[ArmLine, ...]:

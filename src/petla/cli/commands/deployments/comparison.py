@@ -9,6 +9,7 @@ from petla.cli.parts import workspace_of
 
 if TYPE_CHECKING:
     from petla.monitoring.rollouts.comparison import Comparison, Rate
+    from petla.monitoring.rollouts.report import RolloutReport
 
 
 def register(group: typer.Typer) -> None:
@@ -25,13 +26,30 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Compare a shadow, a canary or the arms of an experiment with the champion."""
+    from petla.deployments.beside.rollouts import list_rollouts
     from petla.monitoring.rollouts.report import make_report
 
-    report = make_report(workspace_of(context), model, rollout)
+    workspace = workspace_of(context)
+    report = make_report(workspace, model, rollout)
     if as_json:
         print_json(report)
         return
+    _print_report(report)
+    for other in list_rollouts(workspace, model, is_running=True):
+        if other.id != report.rollout.id:
+            say(f"{other.kind} {other.id} runs too: petla deployments compare {model} --rollout {other.id}")
+
+
+def show_rate(rate: "Rate") -> str:
+    """Write a share with its numerator, denominator and interval."""
+    if not rate.of:
+        return "not known yet"
+    return f"{rate.n:,} of {rate.of:,} ({100 * rate.share:.3g}%, {100 * rate.low:.2g} to {100 * rate.high:.2g}%)"
+
+
+def _print_report(report: "RolloutReport") -> None:
     found = report.rollout
+    model = found.model
     names = ", ".join(f"{model}:{arm.version} at {100 * arm.share:g}%" for arm in found.arms)
     say(f"{found.kind} {found.id} of {model} is {found.state}: {names} beside {model}:{found.champion}")
     if found.outcome:
@@ -56,13 +74,6 @@ def compare(
         say("nothing was shown against it")
     if found.ended_at is None:
         say(f"next: petla promote {model}, or petla deployments stop {model}")
-
-
-def show_rate(rate: "Rate") -> str:
-    """Write a share with its numerator, denominator and interval."""
-    if not rate.of:
-        return "not known yet"
-    return f"{rate.n:,} of {rate.of:,} ({100 * rate.share:.3g}%, {100 * rate.low:.2g} to {100 * rate.high:.2g}%)"
 
 
 def _print_comparison(it: "Comparison") -> None:
