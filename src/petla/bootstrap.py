@@ -98,6 +98,8 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
                     return control.status or 1
                 time.sleep(_POLL_S)
             say(f"serving  {supervisor.wait_ready()}")
+            if supervisor.grpc_address:
+                say(f"grpc     {supervisor.grpc_address}")
             stop = _catch_signals()
             while not stop.wait(_WATCH_S):
                 control.restart_if_dead()

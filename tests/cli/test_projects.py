@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from petla.cli.commands.projects import create_project
-from petla.core.errors import ConflictError
+from petla.core.errors import ConflictError, UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.data.versions import add
@@ -55,6 +55,13 @@ def test_init_overwrites_nothing(tmp_path: Path) -> None:
         create_project(tmp_path)
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["pipeline.py"]
+
+
+def test_init_says_which_folder_it_cannot_write(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(UnavailableError, match=r"cannot write .*file/new: Not a directory"):
+        create_project(tmp_path / "file" / "new")
 
 
 def test_init_refuses_a_project(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ is checked when a version is deployed or a policy is published, before anything 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from petla.core.errors import Fault
 from petla.core.expressions import ExpressionError, Holds, compile_expression
@@ -32,6 +34,34 @@ def policy_of(ws: "Workspace", model: str) -> Policy:
     """Return the policy of the project file; the usual one for a model that it no longer names."""
     table = ws.project.models.get(model)
     return table.policy if table is not None else Policy()
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One key of a policy: what was published, and what the project file says."""
+
+    # within [models.NAME], such as `guards.range.action`
+    key: str
+    published: str
+    written: str
+
+    @property
+    def is_same(self) -> bool:
+        """Whether publishing would change nothing here."""
+        return self.published == self.written
+
+
+def list_settings(published: Policy, written: Policy) -> list[Setting]:
+    """Return the keys that have not their default in both, in the order of the tables."""
+    usual, now, then = (dict(_flatten(msgspec.to_builtins(each), "")) for each in (Policy(), published, written))
+    return [Setting(key, now[key], then[key]) for key in usual if not usual[key] == now[key] == then[key]]
+
+
+def _flatten(value: dict[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, part in value.items():
+        if isinstance(part, dict):
+            yield from _flatten(part, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", "" if part is None else msgspec.json.encode(part).decode()
 
 
 def fields_of(signature: Signature) -> dict[str, Holds]:

@@ -65,6 +65,11 @@ class Supervisor:
         return Server(host=host, port=port, pid=os.getpid(), workers=self._n_workers, is_encrypted=encrypted)
 
     @property
+    def grpc_address(self) -> str:
+        """Where gRPC is answered; empty: nowhere."""
+        return f"{self._table.host}:{self._grpc_port}" if self._grpc_port else ""
+
+    @property
     def statuses(self) -> list[int | None]:
         """The exit status of each worker; None while it runs."""
         return [worker.status for worker in self._workers]

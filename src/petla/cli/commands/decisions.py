@@ -40,7 +40,11 @@ def list_all(
     from petla.decisions.spans.wanted import decode_wanted, split_pairs
 
     wanted = decode_wanted(({"model": model} if model else {}) | split_pairs(where or []))
-    found = list_decisions(workspace_of(context), wanted, limit=limit)
+    workspace = workspace_of(context)
+    found = list_decisions(workspace, wanted, limit=limit)
+    # the log may have models that petla.toml names no more; a name that neither has is mistyped
+    if not found and wanted.model is not None:
+        workspace.get_model(wanted.model)
     if as_json:
         print_json(found)
         return

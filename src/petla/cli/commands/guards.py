@@ -14,6 +14,7 @@ Id = Annotated[str, typer.Argument(help="The decision's id.", metavar="ID")]
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     group = typer.Typer(help="Limits, fallbacks and guards of what serves.", no_args_is_help=True)
+    group.command("show", epilog="Example: petla guards show delay")(show_policy)
     group.command("publish", epilog='Example: petla guards publish delay --reason "new limits"')(publish)
     app.add_typer(group, name="guards")
     queue = typer.Typer(help="Decisions that a guard put before a person.", no_args_is_help=True)
@@ -45,7 +46,33 @@ def publish(
     if done.took_ms is None:
         say("nothing is serving yet; next: petla up")
     else:
-        say(f"{count(done.workers, 'worker')} took it up in {done.took_ms:.0f} ms; next: petla reviews list")
+        say(f"{count(done.workers, 'worker')} took it up in {done.took_ms:.0f} ms; next: petla guards show {model}")
+
+
+def show_policy(
+    context: typer.Context,
+    model: Annotated[str, typer.Argument(help="A model of petla.toml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show what was published for what serves now, beside what petla.toml says."""
+    from petla.deployments.policy import list_settings, policy_of
+    from petla.deployments.publishing import find_route
+
+    workspace = workspace_of(context)
+    workspace.get_model(model)
+    route = find_route(workspace, model)
+    if route is None:
+        say(f"nothing is live for {model}; next: petla deploy {model}:VERSION")
+        return
+    settings = list_settings(route.policy, policy_of(workspace, model))
+    if as_json:
+        print_json(settings)
+        return
+    say(f"limits, fallback and guards of {model}:{route.live.version}; what has its default is not listed")
+    rows = [(each.key, each.published, "the same" if each.is_same else each.written) for each in settings]
+    print_table(("key", "counts now", "petla.toml"), rows, empty="everything has its default")
+    if not all(each.is_same for each in settings):
+        say(f"petla.toml says otherwise; next: petla guards publish {model}")
 
 
 def list_all(

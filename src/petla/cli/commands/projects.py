@@ -40,18 +40,21 @@ def create_project(folder: Path) -> list[str]:
 
     Raises:
         ConflictError: the folder already holds one of the files; nothing was written.
+        UnavailableError: it cannot be written.
     """
     from petla.data.git import ensure_repository
+    from petla.storage.files import reported
 
     starter = find_example(_STARTER)
     names = sorted(path.relative_to(starter) for path in starter.rglob("*") if path.is_file())
     names = [name for name in names if not _NOT_COPIED & set(name.parts)]
     names = [name for name in names if str(name) not in _KEPT or not (folder / name).exists()]
     _require_free(folder, names)
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(starter / name, folder / name)
-    _ignore_state(folder)
+    with reported(folder):
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(starter / name, folder / name)
+        _ignore_state(folder)
     ensure_repository(folder)
     return [str(name) for name in names]
 

@@ -57,15 +57,24 @@ def list_keys(ws: Workspace) -> list[KeyRow]:
         return records.list_rows(connection, ws.name)
 
 
+def require_key(ws: Workspace, name: str) -> None:
+    """Check that there is such a key.
+
+    Raises:
+        NotFoundError: there is none, or it is revoked.
+    """
+    known = [row.name for row in list_keys(ws) if row.revoked_at is None]
+    if name not in known:
+        raise NotFoundError(f"there is no key {name!r}", hint=suggest(name, known) or "see 'petla keys list'")
+
+
 def revoke(ws: Workspace, name: str, *, reason: str = "") -> None:
     """Let a key open nothing from now on.
 
     Raises:
         NotFoundError: there is no such key, or it is revoked.
     """
-    known = [row.name for row in list_keys(ws) if row.revoked_at is None]
-    if name not in known:
-        raise NotFoundError(f"there is no key {name!r}", hint=suggest(name, known) or "see 'petla keys list'")
+    require_key(ws, name)
     with ws.ledger.change(actor=ws.actor, action="key.revoked", subject=f"key:{name}", reason=reason) as change:
         records.revoke_key(change.connection, ws.name, name, at=change.now)
     publish(ws)

@@ -164,7 +164,11 @@ def stop(
         running = [each for each in list_rollouts(ws, model, is_running=True) if kind is None or each.kind is kind]
         if now is None or not running:
             what = str(kind) if kind is not None else "version"
-            raise ConflictError(f"no {what} runs beside the champion of {model}", hint="see 'petla deployments'")
+            option = "--shadow" if kind is RolloutKind.SHADOW else "--canary 5%"
+            raise ConflictError(
+                f"no {what} runs beside the champion of {model}",
+                hint=f"start one with 'petla deploy {model}:VERSION {option}'",
+            )
         kinds = {each.kind for each in running}
         route = msgspec.structs.replace(
             now,
@@ -237,7 +241,7 @@ def _find_running(ws: Workspace, rollout: Rollout) -> Rollout | None:
 
 def _refuse_promotion(model: str, beside: list[int], message: str) -> NoReturn:
     if not beside:
-        hint = f"deploy a version with 'petla deploy {model}:VERSION'"
+        hint = f"start one with 'petla deploy {model}:VERSION --canary 5%'"
     else:
         hint = "name one: " + ", ".join(f"{model}:{version}" for version in beside)
     raise ConflictError(message, hint=hint)

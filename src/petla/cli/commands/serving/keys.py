@@ -74,6 +74,7 @@ def revoke(
     from petla.deployments.access import granting
 
     ws = workspace_of(context)
+    granting.require_key(ws, name)
     ask(f"whoever uses key {name} will be refused at once; go on?", is_answered=yes)
     granting.revoke(ws, name, reason=reason)
     say(f"key {name} is revoked; workers refuse it from now on")
