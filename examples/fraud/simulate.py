@@ -1,6 +1,6 @@
 """Makes card transactions: who pays how much, where and when, and which payments are fraud.
 
-    python simulate.py [--days 120] [--customers 2000] [--seed 7]
+    python simulate.py [--days 150] [--customers 2000] [--seed 7]
 
 writes `data/transactions.parquet` (all but the last four weeks, what a bank has when it trains) and
 `data/stream.parquet` (the last four weeks, what comes through the door afterwards).
@@ -30,6 +30,8 @@ TERMINALS_PER_CUSTOMER = 2
 # a bank knows what was fraud only this long after the payment
 LABEL_DELAY_DAYS = 7
 WINDOWS_DAYS = (1, 7, 30)
+# until then the longest window of a terminal is not full, and what was counted in it is like no later day
+WARM_UP_DAYS = max(WINDOWS_DAYS) + LABEL_DELAY_DAYS
 _ONE = pl.col("amount") * 0.0 + 1.0
 
 
@@ -37,15 +39,18 @@ def main() -> None:
     """Writes both files."""
     options = _parse()
     transactions = add_features(make_transactions(options.days, options.customers, options.seed))
-    end = BEGIN + timedelta(days=options.days - STREAM_DAYS)
     folder = Path(__file__).parent / "data"
     folder.mkdir(exist_ok=True)
-    for name, rows in (
-        ("transactions", transactions.filter(pl.col("at") < end)),
-        ("stream", transactions.filter(pl.col("at") >= end)),
-    ):
+    for name, rows in zip(("transactions", "stream"), split(transactions, options.days), strict=True):
         rows.write_parquet(folder / f"{name}.parquet")
         print(f"data/{name}.parquet: {rows.height:,} payments, {rows['is_fraud'].mean():.2%} fraud")
+
+
+def split(transactions: pl.DataFrame, days: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Returns what is trained on, without the weeks that only fill the windows, and what is streamed."""
+    begin, end = BEGIN + timedelta(days=WARM_UP_DAYS), BEGIN + timedelta(days=days - STREAM_DAYS)
+    at = pl.col("at")
+    return transactions.filter(at >= begin, at < end), transactions.filter(at >= end)
 
 
 def make_transactions(days: int, customers: int, seed: int) -> pl.DataFrame:
@@ -158,7 +163,7 @@ def _add_fraud(
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--days", type=int, default=120)
+    parser.add_argument("--days", type=int, default=150)
     parser.add_argument("--customers", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=7)
     return parser.parse_args()

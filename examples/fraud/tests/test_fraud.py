@@ -46,6 +46,16 @@ def test_fraud_at_a_terminal_counts_a_week_later(payments: pl.DataFrame) -> None
     assert row["terminal_fraud_7d"] == pytest.approx(known["is_fraud"].mean(), abs=1e-4)
 
 
+def test_windows_are_full_when_training_begins(payments: pl.DataFrame) -> None:
+    days = 50 + simulate.STREAM_DAYS
+    trained_on, streamed = simulate.split(payments, days)
+
+    n_days = (trained_on["at"].min() - payments["at"].min()).total_seconds() / 86_400
+    assert n_days >= max(simulate.WINDOWS_DAYS) + simulate.LABEL_DELAY_DAYS - 1
+    assert not trained_on.is_empty()
+    assert streamed.is_empty()
+
+
 def test_training_ends_a_week_before_validation_begins(payments: pl.DataFrame) -> None:
     parts = [step(payments) for step in (pipeline.training, pipeline.validation, pipeline.holdout)]
 
