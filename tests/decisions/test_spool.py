@@ -217,6 +217,20 @@ def test_stream_that_is_full_refuses_until_it_was_shipped(tmp_path: Path) -> Non
     writer.close()
 
 
+def test_shipped_segment_that_is_larger_than_a_new_bound_does_not_refuse_for_ever(tmp_path: Path) -> None:
+    write(tmp_path, *(make_batch(i) for i in range(0, 200, 2)))
+    large = segment_path(tmp_path, FEEDBACK, 1)
+    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(large.stat().st_size // 2))
+
+    writer.append(make_batch(200))
+    # what the shipper does as soon as a shipped segment has a successor
+    large.unlink()
+    writer.append(make_batch(202))
+
+    writer.close()
+    assert list_segments(tmp_path, FEEDBACK) == [2]
+
+
 def test_stream_that_is_too_old_refuses_until_it_was_shipped(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
     write(tmp_path, make_batch(2))

@@ -175,7 +175,7 @@ class SpoolWriter:
             UnavailableError: it is larger or older than it may be.
         """
         if now >= self._look_at:
-            self._held_bytes, oldest_s = _measure(self._folder, self._stream)
+            self._held_bytes, oldest_s = _measure(self._folder, self._stream, is_written=self._descriptor >= 0)
             self._is_overdue = 0 < self._bounds.age_s < oldest_s
             if self._descriptor >= 0 and now - self._begun_at > _LONGEST_SEGMENT_S:
                 self._leave_segment()
@@ -349,15 +349,19 @@ def _is_whole(block: bytes, start: int) -> bool:
     return bool(zlib.crc32(memoryview(block)[begin : begin + length]) == checksum)
 
 
-def _measure(folder: Path, stream: str) -> tuple[int, float]:
-    """Return the size of a stream, and for how many seconds the oldest segment that is complete has lain there."""
+def _measure(folder: Path, stream: str, *, is_written: bool) -> tuple[int, float]:
+    """Return the size of a stream, and for how many seconds the oldest segment that is complete has lain there.
+
+    A newest segment that nobody writes is left out of the size: it is never removed, also where it was shipped, before
+    it has a successor, so that one which is larger than the bound would refuse for ever.
+    """
     found = []
     for segment in list_segments(folder, stream):
         # the shipper may have removed it meanwhile
         with contextlib.suppress(FileNotFoundError):
             found.append(segment_path(folder, stream, segment).stat())
     age_s = time.time() - found[0].st_mtime if len(found) > 1 else 0.0
-    return sum(each.st_size for each in found), age_s
+    return sum(each.st_size for each in (found if is_written else found[:-1])), age_s
 
 
 def _describe(path: Path, offset: int, what: str) -> str:
