@@ -52,8 +52,9 @@ def describe_allowed(kind: Any) -> str:  # noqa: ANN401 - any type annotation
     """Say in words what a type allows.
 
     Example:
-        >>> describe_allowed(bool | None)
-        'true or false'
+        >>> from typing import Annotated
+        >>> describe_allowed(bool | None), describe_allowed(Annotated[int, msgspec.Meta(ge=-(2**63))])
+        ('true or false', 'a whole number')
     """
     return _describe(msgspec.inspect.type_info(kind))
 
@@ -149,7 +150,8 @@ def _describe_scalar(info: msgspec.inspect.Type) -> str:
 
 def _range(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
     bounds = [("at least", info.ge), ("above", info.gt), ("at most", info.le), ("below", info.lt)]
-    shown = " and ".join(f"{word} {value}" for word, value in bounds if value is not None)
+    # what 64 bits hold is no bound that anybody set
+    shown = " and ".join(f"{word} {value}" for word, value in bounds if value is not None and abs(value) < 1 << 62)
     return f" {shown}" if shown else ""
 
 

@@ -36,6 +36,7 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 _HINTS = {
+    State.RETIRED: "it was the champion, and comes back as such: 'petla deploy MODEL:VERSION'",
     State.CANDIDATE: "its gates have not passed; see 'petla models show'",
     State.REJECTED: "a rejected version stays rejected; make another with 'petla run'",
 }

@@ -317,4 +317,4 @@ def _kept_going() -> Iterator[None]:
 
 
 def _explain_empty(snapshot: Snapshot) -> str:
-    return "" if snapshot.routes else "nothing is deployed; next: petla deploy MODEL"
+    return "" if snapshot.routes else "nothing is deployed; next: petla deploy MODEL:VERSION"

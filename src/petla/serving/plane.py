@@ -32,7 +32,7 @@ class Plane:
         # path of the fast door -> the same; without models that take pictures or tensors
         self.by_path: Mapping[str, Service] = {}
         # why it is not ready; empty: it is
-        self.not_ready = "nothing is deployed yet; next: petla deploy MODEL"
+        self.not_ready = "nothing is deployed yet; next: petla deploy MODEL:VERSION"
         # models that should serve and cannot -> why
         self.failing: dict[str, str] = {}
 
@@ -57,7 +57,8 @@ class Plane:
             if model in self.failing:
                 raise UnavailableError(f"model {model} cannot be served: {self.failing[model]}")
             shown = model[:_LONGEST_SHOWN]
-            raise NotFoundError(f"no model {shown!r} is served", field="model", hint=suggest(shown, self.services))
+            hint = suggest(shown, self.services) if self.services else "deploy one with 'petla deploy MODEL:VERSION'"
+            raise NotFoundError(f"no model {shown!r} is served", field="model", hint=hint)
         serving = service.champion.loaded.version
         if version and version != str(serving):
             raise NotFoundError(

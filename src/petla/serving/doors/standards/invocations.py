@@ -69,7 +69,7 @@ def _choose_service(plane: Plane, visit: Visit) -> Service:
     if len(known) == 1:
         return plane.get_service(known[0])
     if not known:
-        raise NotFoundError("no model is served", hint="petla deploy MODEL")
+        raise NotFoundError("no model is served", hint="petla deploy MODEL:VERSION")
     raise InvalidError(
         f"{len(known)} models are served, and the request does not say which is meant",
         hint=f"ask {PATH}/MODEL, or send the header {MODEL_HEADER.decode()}",

@@ -41,7 +41,7 @@ PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "petla_python"}
 _JSON_LENGTH = b"inference-header-content-length"
 _BINARY = (b"content-type", b"application/octet-stream")
 _DEEPEST = 8
-_LOAD_HINT = "petla deploy MODEL, or petla rollback MODEL"
+_LOAD_HINT = "petla deploy MODEL:VERSION, or petla rollback MODEL"
 
 
 class InputBody(msgspec.Struct, frozen=True):
