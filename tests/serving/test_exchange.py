@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from petla.serving.doors.protocol import LimitedProtocol, Limits
+from petla.serving.doors.protocol import HEAD_BYTES, LimitedProtocol, Limits
 from petla.serving.metrics import ModelMetrics
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -112,6 +112,29 @@ def test_a_thousand_pipelined_requests_are_answered_in_order() -> None:
 
     paths = [part.rpartition(b"\r\n\r\n")[2] for part in answered.split(b"HTTP/1.1 200 OK\r\n")[1:]]
     assert paths == [b"/%d" % n for n in range(1_300)] + [b"/last"]
+
+
+@pytest.mark.parametrize("size", [0, 20_000, 60_000])
+def test_head_that_begins_behind_other_requests_is_measured_alone(size: int) -> None:
+    before = request(b"x" * size, more=b"") + request(b"hello", more=b"") * 1_000
+    head = request(path=b"/last")
+
+    said = converse(echo, before + head[:30], head[30:])
+
+    assert said.count(b"HTTP/1.1 200 OK") == 1_002
+
+
+@pytest.mark.parametrize("n_pieces", [1, 2, 9])
+def test_large_head_behind_other_requests_is_refused(n_pieces: int) -> None:
+    name = b"name: " + b"x" * HEAD_BYTES + b"\r\n"
+    before = request(b"hello", more=b"") * 1_000 + b"GET / HTTP/1.1\r\n"
+    size = len(name) // n_pieces + 1
+    pieces = [name[start : start + size] for start in range(0, len(name), size)]
+
+    said = converse(echo, before + pieces[0], *pieces[1:], b"\r\n")
+
+    # whether the refusal is said as well depends on whether an answer is still owed then
+    assert said.count(b"HTTP/1.1 200 OK") == 1_000
 
 
 def test_head_request_gets_no_body() -> None:

@@ -94,9 +94,9 @@ class LimitedProtocol(LeanProtocol):
         self._is_surplus = False
         # what follows is read and thrown away
         self._is_over = False
-        # of a head that came in several pieces, so far
+        # of a head that is not complete, so far
         self._head_bytes = 0
-        # whether the head may be too large and has to be measured
+        # whether a head in what is being read may be too large and has to be measured
         self._is_long = False
         # whether the head that was read asks for another protocol
         self._is_wishing = False
@@ -119,8 +119,7 @@ class LimitedProtocol(LeanProtocol):
         """Read what came; what is no HTTP, or too much of it, is refused."""
         if self._is_over:
             return
-        if len(data) + self._head_bytes > HEAD_BYTES:
-            self._is_long = True
+        self._is_long = self._head_bytes > 0 or len(data) > HEAD_BYTES
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as wish:
@@ -130,11 +129,7 @@ class LimitedProtocol(LeanProtocol):
             self._refuse_rest(self._refusal)
             return
         if self.cycle is None or self.cycle.scope is not self.scope:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES:
-                self._refuse_rest(_LARGE_HEAD)
-        elif self._head_bytes:
-            self._head_bytes = 0
+            self._note_open_head(len(data))
 
     def on_headers_complete(self) -> None:
         """Begin to answer, if there is room and the head is not too large.
@@ -148,7 +143,7 @@ class LimitedProtocol(LeanProtocol):
         if len(self.headers) > HEAD_FIELDS or (self._is_long and self._measure_head() > HEAD_BYTES):
             self._refusal = _LARGE_HEAD
             raise ValueError("the head is too large")
-        self._is_long = False
+        self._head_bytes = 0
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("this is no proxy")
@@ -268,7 +263,19 @@ class LimitedProtocol(LeanProtocol):
         else:
             self.transport.close()
 
+    def _note_open_head(self, size: int) -> None:
+        """Add a piece to the head that is not complete; refuse one that is too large already.
+
+        NOTE: of the piece in which a head begins only that counts which the parser has handed over: requests before it
+        may lie in the same piece, and the parser does not say where they end. A complete head is measured exactly.
+        """
+        self._head_bytes += size if self._head_bytes else self._measure_head()
+        if self._head_bytes > HEAD_BYTES:
+            self._refuse_rest(_LARGE_HEAD)
+
     def _measure_head(self) -> int:
+        if self.scope is None:
+            return 0
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
 
