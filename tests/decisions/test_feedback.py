@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from petla.core.errors import NotFoundError
@@ -11,7 +12,7 @@ from petla.core.ids import DecisionId, uuid7_source
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_labelled, get_decision, list_labelled, newest_feedback
-from petla.decisions.record import Feedback
+from petla.decisions.record import NAMED, Feedback
 from petla.decisions.shipper import ship
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import NOON_NS, SECOND_NS, make_decision, make_feedback, spool
@@ -48,6 +49,15 @@ def test_repeated_and_corrected_feedback_is_kept_and_the_newest_truth_holds(shop
     assert statuses_of(shop, "id-0") == list(zip(truths, words, strict=True))
     assert get_decision(shop, "id-0").truth is False
     assert [row.feedback_seq for row in list_labelled(shop, MODEL, 1)] == [6]
+
+
+def test_labels_of_requests_that_named_their_version_compare_nothing(shop: Workspace) -> None:
+    named = msgspec.structs.replace(make_decision(1), arm=NAMED, served_by=NAMED)
+    spool(shop, [make_decision(0), named], [make_feedback(0), make_feedback(1)])
+    ship(shop)
+
+    assert get_decision(shop, "id-1").truth is True
+    assert [row.feedback_seq for row in list_labelled(shop, MODEL, 1)] == [1]
 
 
 def test_repetition_is_no_fresh_label(shop: Workspace) -> None:

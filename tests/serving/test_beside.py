@@ -16,7 +16,7 @@ from petla.deployments.deploy import deploy, find_deployment, rollback
 from petla.deployments.server import list_acknowledgements
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop, states_of
-from tests.serving.client import Load, predict, running, wait_until
+from tests.serving.client import Load, ask, predict, running, wait_until
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -74,6 +74,24 @@ def test_canary_answers_its_subjects_and_steps_back_for_nobody_else(shop: Worksp
     done = promote(shop, MODEL, actor="ada")
     assert {predict(port, ROW | {"customer": person}).content["version"] for person in people} == {2}
     assert (done.live, done.standby) == (2, 1)
+
+
+def test_version_that_is_named_answers_whatever_the_split_says(shop: Workspace, port: int) -> None:
+    start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
+    inputs = [
+        {"name": name, "shape": [1], "datatype": datatype, "data": [ROW[name]]}
+        for name, datatype in (("amount", "FP64"), ("items", "INT64"), ("country", "BYTES"))
+    ]
+
+    for version in "12":
+        door = f"/v2/models/{MODEL}/versions/{version}"
+        answers = [ask(port, f"{door}/infer", {"inputs": inputs}).content for _ in range(8)]
+        assert {answer["model_version"] for answer in answers} == {version}
+        assert ask(port, f"{door}/ready", method="GET").status == 200
+        assert ask(port, door, method="GET").content["versions"] == ["1", "2"]
+
+    decisions = read_spool(shop, DECISIONS, Decision)
+    assert {(each.arm, each.version) for each in decisions} == {("champion", 1), ("named", 2)}
 
 
 @pytest.mark.parametrize("plan", [plan_shadow(3), plan_canary(3, (0.5,))])

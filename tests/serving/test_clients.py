@@ -26,6 +26,7 @@ from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop, score_of
 from tests.serving.client import find_port, running
 
+STANDBY_BIAS = -1.0
 EXPECTED = [score_of(2.5, 3, "de", -4.0), score_of(-1.0, None, "pl", -4.0)]
 # the interpreter of an environment with the package kserve, which is too heavy for ours
 KSERVE = os.environ.get("KSERVE_PYTHON", "")
@@ -35,6 +36,8 @@ KSERVE = os.environ.get("KSERVE_PYTHON", "")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     project = PROJECT.replace("port = 0", f"port = 0\ngrpc_port = {find_port()}\nworkers = 2")
     ws = open_shop(tmp_path_factory.mktemp("shop"), project)
+    # the first stands by
+    deploy(ws, MODEL, add_version(ws, STANDBY_BIAS), actor="ada")
     deploy(ws, MODEL, add_version(ws), actor="ada")
     return ws
 
@@ -92,6 +95,25 @@ def test_triton_s_client_chooses_outputs(client: tuple[Any, Any]) -> None:
     assert result.as_numpy("id") is None
 
 
+def test_triton_s_client_names_a_version_that_stands_by(shop: Workspace, client: tuple[Any, Any]) -> None:
+    caller, module = client
+
+    before = caller.infer(MODEL, make_inputs(module), model_version="1")
+    live = caller.infer(MODEL, make_inputs(module), model_version="2")
+
+    expected = [score_of(2.5, 3, "de", STANDBY_BIAS), score_of(-1.0, None, "pl", STANDBY_BIAS)]
+    assert before.as_numpy("probability") == pytest.approx(expected, abs=1e-6)
+    assert live.as_numpy("probability") == pytest.approx(EXPECTED, abs=1e-6)
+    ship(shop)
+    logged = [get_decision(shop, result.as_numpy("id")[0].decode()) for result in (before, live)]
+    assert [(each.version, each.arm, each.served_by) for each in logged] == [
+        (1, "named", "named"),
+        (2, "champion", "champion"),
+    ]
+    with pytest.raises(InferenceServerException, match="loaded: 2, 1"):
+        caller.infer(MODEL, make_inputs(module), model_version="3")
+
+
 def test_triton_s_client_learns_what_is_there(client: tuple[Any, Any]) -> None:
     caller, module = client
     as_json = {"as_json": True} if module is tritonclient.grpc else {}
@@ -102,6 +124,8 @@ def test_triton_s_client_learns_what_is_there(client: tuple[Any, Any]) -> None:
     assert caller.is_server_live()
     assert caller.is_server_ready()
     assert [caller.is_model_ready(name) for name in (MODEL, "other")] == [True, False]
+    assert [caller.is_model_ready(MODEL, version) for version in "123"] == [True, True, False]
+    assert metadata["versions"] == ["2", "1"]
     assert [each["name"] for each in metadata["inputs"]] == ["amount", "items", "country"]
     assert (index if isinstance(index, list) else index["models"])[0]["state"] == "READY"
     assert caller.get_server_metadata(**as_json)["name"] == "petla"

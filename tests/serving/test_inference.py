@@ -158,7 +158,7 @@ def change(index: int, **parts: Any) -> dict[str, Any]:  # noqa: ANN401
         (INFER, change(0, parameters={"shared_memory_region": "a"}), 400, "shared memory"),
         (INFER, {"inputs": INPUTS, "outputs": [{"name": "label"}]}, 400, "no output"),
         ("/v2/models/frod/infer", {"inputs": INPUTS}, 404, "did you mean 'fraud'?"),
-        (f"/v2/models/{MODEL}/versions/3/infer", {"inputs": INPUTS}, 404, "it serves 7"),
+        (f"/v2/models/{MODEL}/versions/3/infer", {"inputs": INPUTS}, 404, "loaded: 7"),
         (f"/v2/models/{MODEL}", {}, 405, "takes no POST"),
         (INFER, None, 405, "takes no GET"),
         ("/v2/nothing", None, 404, "there is no"),

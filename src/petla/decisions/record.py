@@ -16,6 +16,8 @@ STANDBY = "standby"
 DEFAULT = "default"
 # an answer that a rule of the project file sets in the place of the model's
 RULE = "rule"
+# the arm of requests that name a version beside the champion: they chose it, so no comparison may count them
+NAMED = "named"
 
 # begins what stands for an input that is too large to be recorded whole: a picture, or an array of numbers
 DIGEST = "blake3:"

@@ -248,14 +248,13 @@ class Follower:
         about = None
         if route.subject:
             about = SubjectSchema(self._versions[route.live.package].package.signature, route.subject)
-        if route.split is None:
-            return Service(champion, about=about)
         # the champion answers for an arm that could not be loaded
         arms = [
             (maker.make_arm(arm.variant, arm.name) if arm.variant.package in self._versions else champion, arm.share)
-            for arm in route.split.arms
+            for arm in (route.split.arms if route.split is not None else ())
         ]
-        return Service(champion, salt=route.split.salt, arms=arms, about=about)
+        salt = route.split.salt if route.split is not None else ""
+        return Service(champion, salt=salt, arms=arms, about=about, named=maker.make_named())
 
     def _find_mirror(self, model: str, route: Route) -> Callable[[Sequence[Decision], Sequence[Request]], None] | None:
         """Return what is to see the champion's decisions; a shadow that runs already goes on with what it has."""

@@ -46,11 +46,11 @@ class Plane:
 
         Args:
             model: its name.
-            version: the version that is meant; empty: whichever serves.
+            version: the loaded version that is meant; empty: whichever serves.
 
         Raises:
             UnavailableError: it should serve and cannot.
-            NotFoundError: no such model, or not that version of it, is served.
+            NotFoundError: no such model is served, or that version of it is not loaded.
         """
         service = self.services.get(model)
         if service is None:
@@ -59,11 +59,13 @@ class Plane:
             shown = model[:_LONGEST_SHOWN]
             hint = suggest(shown, self.services) if self.services else "deploy one with 'petla deploy MODEL:VERSION'"
             raise NotFoundError(f"no model {shown!r} is served", field="model", hint=hint)
-        serving = service.champion.loaded.version
-        if version and version != str(serving):
+        if not version:
+            return service
+        named = service.name(version)
+        if named is None:
             raise NotFoundError(
-                f"version {version[:_LONGEST_SHOWN]!r} of {model} is not served; it serves {serving}",
+                f"version {version[:_LONGEST_SHOWN]!r} of {model} is not loaded; loaded: {', '.join(service.versions)}",
                 field="version",
                 hint="leave the version out, or deploy it with 'petla deploy'",
             )
-        return service
+        return named

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 
 from petla.decisions import records
 from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, judge_arrivals
-from petla.decisions.record import FeedbackStatus, Labelled, LoggedFeedback, Truth
+from petla.decisions.record import NAMED, FeedbackStatus, Labelled, LoggedFeedback, Truth
 from petla.storage.tables import decisions, feedback
 
 _PAGE_ROWS = 5_000
@@ -96,7 +96,7 @@ def count_labelled(connection: Connection, project: str, model: str, after_feedb
 def list_labelled(
     connection: Connection, project: str, model: str, version: int, *, after_feedback: int, limit: int
 ) -> list[Labelled]:
-    """Return the newest feedback of each decision, joined to it, in feedback order.
+    """Return the newest feedback of each decision, joined to it, in feedback order; none of `NAMED`.
 
     Args:
         after_feedback: only feedback rows with a number above this.
@@ -106,6 +106,7 @@ def list_labelled(
         select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.label, d.score, f.truth)
         .select_from(_labelled())
         .where(records.belongs(project, model, version), _is_after(project, after_feedback), _is_newest)
+        .where(d.arm != NAMED)
         .order_by(f.seq)
         .limit(limit)
     )

@@ -20,7 +20,7 @@ from petla.models.signature import Signature
 # the names of the one arm of a canary and of a shadow
 CANARY, SHADOW = "canary", "shadow"
 # what else an answer may say that it came from
-_TAKEN = frozenset({"champion", CANARY, SHADOW, "standby", "default", "rule"})
+_TAKEN = frozenset({"champion", CANARY, SHADOW, "standby", "default", "rule", "named"})
 # shares written in per cent need not add up to the last bit
 _SLACK = 1e-9
 

@@ -2,6 +2,7 @@
 
 - For the champion: the version that stands by, then the default.
 - For an arm: the champion, then the same.
+- For a request that names one of the others: nothing, as it wants that one.
 - A version stands in only for one that takes the same inputs and answers in the same way.
 """
 
@@ -9,9 +10,9 @@ from collections.abc import Mapping
 
 from petla.core.ids import IdBatches
 from petla.core.project import Policy
-from petla.decisions.record import CHAMPION, DEFAULT, STANDBY
+from petla.decisions.record import CHAMPION, DEFAULT, NAMED, STANDBY
 from petla.deployments.policy import find_answer, may_stand_in
-from petla.deployments.snapshot import Route, Variant
+from petla.deployments.snapshot import Route, Variant, variants_of
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.failures.failover import Answering, Default, score_of_default
 from petla.serving.path.lane import Lane, Loaded
@@ -65,6 +66,12 @@ class LaneMaker:
         lane = self._make(variant, arm)
         lane.protect(self._route.policy, stand_ins, arm)
         return lane
+
+    def make_named(self) -> list[Lane]:
+        """Return the lanes for requests that name a version beside the champion, one for each that is loaded."""
+        variants = {each.version: each for each in variants_of(self._route) if each.package in self._versions}
+        others = [each for version, each in variants.items() if version != self._route.live.version]
+        return [self._make_stand_in(each, NAMED, NAMED) for each in others]
 
     def _make_stand_in(self, variant: Variant, arm: str, name: str) -> Lane:
         lane = self._make(variant, arm)

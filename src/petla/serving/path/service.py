@@ -3,6 +3,7 @@
 - A subject gets the same arm whenever it comes; for rows without a subject the request's id decides, so all of them
   get the same arm.
 - Rows of several subjects are divided one by one, and their answers joined again in the order of the request.
+- A request that names a loaded version is answered by that one, whatever the split says.
 - What stands in where an arm's version fails is the lane's own matter; the decision says both, so that the arm's
   failures are counted.
 """
@@ -41,6 +42,7 @@ class Service:
         salt: of the split.
         arms: lanes and their shares, which add up to 1 at most.
         about: reads whom each row of a JSON body is about; None: bodies do not say.
+        named: answer the requests that name another loaded version.
     """
 
     def __init__(
@@ -50,11 +52,14 @@ class Service:
         salt: str = "",
         arms: Sequence[tuple[Lane, float]] = (),
         about: SubjectSchema | None = None,
+        named: Sequence[Lane] = (),
     ) -> None:
         self.schema: Schema = champion.schema
         self.metrics: ModelMetrics = champion.metrics
         self.about = about
         self.champion = champion
+        # what a request may name -> what answers it then
+        self.versions = {str(lane.loaded.version): lane for lane in (champion, *named)}
         self._salt = salt.encode()
         self._choices: list[Choice] = []
         end = 0.0
@@ -65,7 +70,16 @@ class Service:
     @property
     def lanes(self) -> list[Lane]:
         """All that may answer."""
-        return [self.champion, *(choice.lane for choice in self._choices)]
+        return [*self.versions.values(), *(choice.lane for choice in self._choices)]
+
+    def name(self, version: str) -> "Service | None":
+        """Return what answers requests that name a version; None: it is not loaded."""
+        lane = self.versions.get(version)
+        if lane is None:
+            return None
+        named = Service(lane, about=self.about)
+        named.versions = self.versions
+        return named
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Answer a request; see `Lane.answer`."""

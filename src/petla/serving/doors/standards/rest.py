@@ -120,8 +120,9 @@ async def answer_inference(plane: Plane, visit: Visit) -> Answer:
 def list_models(plane: Plane) -> list[dict[str, str]]:
     """Return the repository's index: what serves, and what should and cannot."""
     ready = [
-        {"name": name, "version": str(service.champion.loaded.version), "state": "READY", "reason": ""}
+        {"name": name, "version": version, "state": "READY", "reason": ""}
         for name, service in plane.services.items()
+        for version in service.versions
     ]
     failing = [
         {"name": name, "version": "", "state": "UNAVAILABLE", "reason": reason}
@@ -170,7 +171,7 @@ def describe_model(model: str, service: Service) -> dict[str, Any]:
     signature = loaded.package.signature
     return {
         "name": model,
-        "versions": [str(loaded.version)],
+        "versions": list(service.versions),
         "platform": PLATFORMS[loaded.package.kind],
         "inputs": list(map(Described._asdict, describe_inputs(signature))),
         "outputs": list(map(Described._asdict, describe_outputs(signature, service.champion.words))),
