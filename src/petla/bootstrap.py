@@ -119,11 +119,10 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
         descriptor: of the socket that they are served on.
         parent: the number of the process that is `petla up`.
     """
-    import uvicorn
-
     from petla.api import sessions
     from petla.api.app import make_app
     from petla.api.binding import address_of
+    from petla.api.server import make_server
     from petla.decisions.reviews.webhook import Courier
     from petla.deployments.deploy import republish
     from petla.loop.controller import Controller
@@ -135,9 +134,7 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     address, certificate = address_of(workspace, listener), open_certificate(workspace.root, workspace.project.control)
     error_page = make_error_page(workspace)
     app = make_app(workspace, base_url=address, extra_routes=make_routes(workspace), error_page=error_page)
-    context = None if certificate is None else lambda *_: certificate.context
-    config = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", ssl_context_factory=context)
-    server, stop = uvicorn.Server(config), threading.Event()
+    server, stop = make_server(app, certificate), threading.Event()
     _stop_on_signal(server)
     beside = [
         threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller"),

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from petla.serving.doors.protocol import HEAD_BYTES, LimitedProtocol, Limits
+from petla.serving.doors.protocol import HEAD_BYTES, Limits, WorkerProtocol
 from petla.serving.metrics import ModelMetrics
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -36,7 +36,7 @@ def converse(application: Application, *pieces: bytes, ends: bytes = b"") -> byt
         config = uvicorn.Config(application, lifespan="off", ws="none", interface="asgi3", log_config=None)
         config.load()
         make = functools.partial(
-            LimitedProtocol, LIMITS, ModelMetrics(), config=config, server_state=ServerState(), app_state={}
+            WorkerProtocol, LIMITS, ModelMetrics(), config=config, server_state=ServerState(), app_state={}
         )
         server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
@@ -184,7 +184,7 @@ def test_application_learns_that_its_client_has_gone() -> None:
         config.load()
         state = ServerState()
         make = functools.partial(
-            LimitedProtocol, LIMITS, ModelMetrics(), config=config, server_state=state, app_state={}
+            WorkerProtocol, LIMITS, ModelMetrics(), config=config, server_state=state, app_state={}
         )
         server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])

@@ -34,6 +34,8 @@ _HINTS = {
     HTTPStatus.FORBIDDEN: "open the page again and repeat what you did",
     HTTPStatus.NOT_FOUND: "the pages start at /; the API is described at /schema",
 }
+# Litestar's own words, with 500, for a client that went away while its body was read; nobody reads the answer
+_GONE = "client disconnected prematurely"
 _MESSAGES = {
     HTTPStatus.NOT_FOUND: "there is nothing at this address",
     HTTPStatus.METHOD_NOT_ALLOWED: "this address does not take that method",
@@ -59,7 +61,7 @@ class ProblemBody(msgspec.Struct, frozen=True, omit_defaults=True):
 def status_of(error: Exception) -> HTTPStatus:
     """Return the status of an error's family; anything unforeseen is 500."""
     if isinstance(error, HTTPException):
-        return HTTPStatus(error.status_code)
+        return HTTPStatus.BAD_REQUEST if error.detail == _GONE else HTTPStatus(error.status_code)
     families = (family for family in STATUSES if isinstance(error, family))
     return STATUSES[next(families)] if isinstance(error, PetlaError) else HTTPStatus.INTERNAL_SERVER_ERROR
 

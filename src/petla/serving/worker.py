@@ -18,7 +18,6 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import cast
 
 import msgspec
 import uvicorn
@@ -29,7 +28,7 @@ from petla.core.events import EventFormatter
 from petla.core.project import ServingTable
 from petla.serving.app import App
 from petla.serving.doors.keys import Keys
-from petla.serving.doors.protocol import LimitedProtocol, Limits
+from petla.serving.doors.protocol import Limits, WorkerProtocol, check_connections
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
@@ -127,7 +126,7 @@ async def _serve(app: App, plane: Plane, follower: Follower, options: argparse.N
     limits = Limits(options.table.connections, options.table.client_timeout_s)
     config = uvicorn.Config(
         app,
-        http=partial(LimitedProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
+        http=partial(WorkerProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         interface="asgi3",
@@ -179,8 +178,7 @@ async def _check_connections(server: uvicorn.Server) -> None:
     now_s = asyncio.get_running_loop().time
     while True:
         await asyncio.sleep(_CHECK_S)
-        for connection in list(server.server_state.connections):
-            cast("LimitedProtocol", connection).check(now_s())
+        check_connections(server.server_state.connections, now_s())
 
 
 def _raise_limit() -> None:

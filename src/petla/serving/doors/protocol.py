@@ -1,4 +1,4 @@
-"""HTTP of one connection with limits for clients that are slow, large or broken.
+"""HTTP of one connection with limits for clients that are slow, large or broken; both planes have them.
 
 There are no timers: whoever owns the connections calls `check` on each of them about once a second, and what has not
 moved on for too long is ended. A request pays nothing for it.
@@ -6,11 +6,12 @@ moved on for too long is ended. A request pays nothing for it.
 
 import asyncio
 import re
+from collections.abc import Iterable
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from petla.serving.doors.responses import encode_problem
 from petla.serving.doors.wire.exchange import Exchange
@@ -30,7 +31,7 @@ _LINGER_S = 2.0
 
 
 class Limits(NamedTuple):
-    """What the connections of one worker may do."""
+    """What the connections of one process may do."""
 
     # more than this are refused, more than twice as many are not heard at all
     connections: int
@@ -74,8 +75,8 @@ class Phase(Enum):
     ENDING = 7
 
 
-class LimitedProtocol(LeanProtocol):
-    """HTTP of one connection.
+class LimitedProtocol(HttpToolsProtocol):
+    """HTTP of one connection, for any ASGI application.
 
     Args:
         limits: what it may do.
@@ -85,7 +86,7 @@ class LimitedProtocol(LeanProtocol):
 
     # NOTE: neither is there before the first byte of a request, whatever uvicorn's annotations say.
     scope: dict[str, Any] | None  # type: ignore[assignment]
-    cycle: Exchange | None
+    cycle: Exchange | RequestResponseCycle | None  # type: ignore[assignment]
 
     def __init__(self, limits: Limits, unanswered: ModelMetrics, **uvicorn: Any) -> None:  # noqa: ANN401
         super().__init__(**uvicorn)
@@ -277,6 +278,21 @@ class LimitedProtocol(LeanProtocol):
         if self.scope is None:
             return 0
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+
+class WorkerProtocol(LimitedProtocol, LeanProtocol):  # type: ignore[misc]
+    """HTTP of one connection of a worker: the limits, and the lean way to its application."""
+
+
+def check_connections(connections: Iterable[object], now_s: float) -> None:
+    """End those connections whose client is too slow.
+
+    Args:
+        connections: as uvicorn lists them.
+        now_s: the loop's time.
+    """
+    for connection in list(connections):
+        cast("LimitedProtocol", connection).check(now_s)
 
 
 def _encode(refusal: Refusal) -> bytes:
