@@ -48,7 +48,7 @@ class Brightness:
 
 def draw(kind: str = "PNG", *, size: tuple[int, int] = (4, 4), mode: str = "L") -> bytes:
     buffer = io.BytesIO()
-    Image.new(mode, size, 255 if mode == "L" else (255,) * len(mode)).save(buffer, kind)
+    Image.new(mode, size, (255,) * len(mode) if mode in ("LA", "RGB", "RGBA", "CMYK") else 255).save(buffer, kind)
     return buffer.getvalue()
 
 

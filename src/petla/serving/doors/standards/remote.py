@@ -18,6 +18,7 @@ from petla.core.errors import (
     ForbiddenError,
     InvalidError,
     LimitedError,
+    MalformedError,
     NotFoundError,
     PetlaError,
     UnavailableError,
@@ -91,6 +92,7 @@ _STATUSES = {
     "FAILED_PRECONDITION": 409,
     "RESOURCE_EXHAUSTED": 429,
     "DEADLINE_EXCEEDED": 504,
+    "INTERNAL": 500,
 }
 
 
@@ -163,8 +165,7 @@ class GrpcServer:
         import grpc
 
         check = grpc.unary_unary_rpc_method_handler(
-            self._guard(self._check_health, None),
-            request_deserializer=self._health.HealthCheckRequest.FromString,
+            self._guard(self._check_health, self._health.HealthCheckRequest, None),
             response_serializer=self._health.HealthCheckResponse.SerializeToString,
         )
         return grpc.method_handlers_generic_handler(HEALTH_SERVICE, {"Check": check})
@@ -176,33 +177,40 @@ class GrpcServer:
             service,
             {
                 name: grpc.unary_unary_rpc_method_handler(
-                    self._guard(method, _scope_of(name)),
-                    request_deserializer=getattr(messages, f"{name}Request").FromString,
+                    self._guard(method, getattr(messages, f"{name}Request"), _scope_of(name)),
                     response_serializer=getattr(messages, f"{name}Response").SerializeToString,
                 )
                 for name, method in methods.items()
             },
         )
 
-    def _guard(self, method: Method, scope: Scope | None) -> Method:
-        """Return a method that asks for a key where keys are on, and answers errors with the status of their family."""
+    def _guard(self, method: Method, kind: Message, scope: Scope | None) -> Method:
+        """Return a method that asks for a key where keys are on, and answers errors with the status of their family.
+
+        NOTE: the message is read here and not by the library, which takes one that cannot be read for a fault of ours.
+        """
         import grpc
 
-        async def guarded(request: Message, context: Any) -> Message:  # noqa: ANN401 - grpc's own type
+        async def guarded(content: bytes, context: Any) -> Message:  # noqa: ANN401 - grpc's own type
+            request = None
             try:
                 if self._plane.keys is not None and scope is not None:
                     self._plane.keys.check(_read_metadata(context), scope)
+                request = _parse(kind, content)
                 return await method(request, context)
             except PetlaError as error:
                 faults = error.faults if isinstance(error, InvalidError) else ()
                 text = join_faults(Problem(error.code, error.message, hint=error.hint), faults)
                 name = _code_of(error)
-                self._count(request, _STATUSES.get(name, 503))
-                await context.abort(grpc.StatusCode[name], text)
+            except Exception:
+                logger.exception("request.failed")
+                name, text = "INTERNAL", "the server failed on this request; it is written to its log"
+            self._count(request, _STATUSES.get(name, 503))
+            return await context.abort(grpc.StatusCode[name], text)
 
         return guarded
 
-    def _count(self, request: Message, status: int) -> None:
+    def _count(self, request: Message | None, status: int) -> None:
         model = getattr(request, "model_name", "")
         self._plane.metrics.of(model if model in self._plane.services else "").count(status)
 
@@ -267,6 +275,21 @@ class GrpcServer:
             response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
             response.raw_output_contents.append(encode_raw(tensor.datatype, tensor.values))
         return response
+
+
+def _parse(kind: Message, content: bytes) -> Message:
+    """Read a message.
+
+    Raises:
+        MalformedError: it is none of that kind.
+    """
+    from google.protobuf.message import DecodeError
+
+    try:
+        return kind.FromString(content)
+    except DecodeError as error:
+        name = kind.DESCRIPTOR.name
+        raise MalformedError(f"the message is no {name}", hint="use the protocol's own definition") from error
 
 
 def _take(service: Service, request: Message) -> list[Row]:
