@@ -1,6 +1,8 @@
-"""A control plane in memory, and a visitor who came in by a link."""
+"""A control plane in memory, and a visitor who came in by a link; and one with a socket."""
 
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,9 +11,12 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from petla.api.app import make_app
+from petla.api.server import LIMITS, make_server
 from petla.api.sessions import make_link
+from petla.serving.doors.protocol import Limits
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
+from tests.serving.client import wait_until
 from tests.web.seed import PROJECT, open_project
 
 BASE = "http://127.0.0.1:8000"
@@ -27,6 +32,25 @@ def open_client(ws: Workspace, *, is_signed_in: bool = True) -> Iterator[Client]
         if is_signed_in:
             assert client.get(make_link(ws, BASE)).status_code == 200
         yield client
+
+
+@contextmanager
+def run_server(ws: Workspace, limits: Limits = LIMITS) -> Iterator[int]:
+    """Serve a control plane on a port of its own."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        base = f"http://127.0.0.1:{port}"
+        app = make_app(ws, base_url=base, extra_routes=make_routes(ws), error_page=make_error_page(ws))
+        server = make_server(app, limits=limits)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        wait_until(lambda: server.started, "the control plane listens")
+        try:
+            yield port
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def make_project(folder: Path, text: str = PROJECT) -> Workspace:

@@ -121,6 +121,15 @@ def test_link_cannot_lead_to_a_foreign_host(passer_by: Client, path: str) -> Non
     assert not location.startswith(("//", "/\\"))
 
 
+@pytest.mark.parametrize("path", ["%ff", "%00", "%0d%0aset-cookie:a=b", "\u2603"])
+def test_link_to_an_odd_path_leads_there_in_one_line(passer_by: Client, path: str) -> None:
+    answer = passer_by.get(f"{BASE}/models/{path}?token=x", follow_redirects=False)
+
+    assert answer.status_code == 303
+    assert answer.headers["location"].isascii()
+    assert answer.headers["location"].isprintable()
+
+
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1:8001", "127.0.0.1", ""])
 def test_foreign_host_is_refused(passer_by: Client, host: str) -> None:
     answer = passer_by.get("/", headers={"host": host})

@@ -4,19 +4,14 @@ import contextlib
 import http.client
 import json
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
 
-from petla.api.app import make_app
-from petla.api.server import make_server
 from petla.api.sessions import make_api_token
 from petla.serving.doors.protocol import HEAD_BYTES, HEAD_FIELDS, Limits
 from petla.storage.workspace import Workspace
-from petla.web.routes import make_error_page, make_routes
-from tests.api.client import make_project
+from tests.api.client import make_project, run_server
 from tests.serving.client import wait_until
 from tests.web.seed import seed_loop
 
@@ -33,22 +28,8 @@ def ws(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def port(ws: Workspace) -> Iterator[int]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        found: int = listener.getsockname()[1]
-        app = make_app(
-            ws,
-            base_url=f"http://127.0.0.1:{found}",
-            extra_routes=make_routes(ws),
-            error_page=make_error_page(ws),
-        )
-        server: uvicorn.Server = make_server(app, limits=LIMITS)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        wait_until(lambda: server.started, "the control plane listens")
-        yield found
-        server.should_exit = True
-        thread.join()
+    with run_server(ws, LIMITS) as port:
+        yield port
 
 
 @pytest.fixture

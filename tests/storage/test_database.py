@@ -4,6 +4,7 @@ import socket
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert
@@ -116,5 +117,16 @@ def test_reader_does_not_wait_for_a_writer(tmp_path: Path) -> None:
         writer.execute(insert(snapshots).values(project="flights", number=1, document="{}", at="now"))
         with reading(engine) as reader:
             assert reader.execute(snapshots.select()).all() == []
+
+    engine.dispose()
+
+
+def test_value_that_no_column_holds_is_refused(database_address: str, tmp_path: Path) -> None:
+    engine = open_database(database_address, lock_path=tmp_path / "lock")
+    kind = sqlalchemy.BigInteger() if engine.dialect.name == "sqlite" else sqlalchemy.Text()
+    value = 2**70 if engine.dialect.name == "sqlite" else "a\0b"
+
+    with pytest.raises(InvalidError, match="cannot hold"), reading(engine) as connection:
+        connection.execute(sqlalchemy.select(sqlalchemy.literal(value, kind)))
 
     engine.dispose()

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Litestar, Request, Response, get
+from litestar.exceptions import ClientException
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ControllerRouterHandler, Message, Scope
@@ -25,6 +26,23 @@ ErrorPage = Callable[[HTTPStatus, Problem, str], str]
 ErrorAnswer = Callable[[Request[Any, Any, Any], Exception], Response[Any]]
 
 _API_PATHS = ("/api/", "/schema", "/healthz")
+
+
+class Asked(Request[Any, Any, Any]):
+    """A request; what is wrong with its body is the client's fault, also where the decoder says it in an odd way."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - any JSON value
+        """Return the body as JSON.
+
+        Raises:
+            ClientException: it is nested too deeply, or no UTF-8.
+        """
+        try:
+            return await super().json()
+        except RecursionError as error:
+            raise ClientException(detail="the body is nested too deeply") from error
+        except UnicodeDecodeError as error:
+            raise ClientException(detail=f"the body is not UTF-8: byte {error.start}") from error
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -51,6 +69,7 @@ def make_app(
     door = Door(ws, base_url)
     return Litestar(
         route_handlers=[healthz, *make_routes(ws), *extra_routes],
+        request_class=Asked,
         middleware=[door.wrap],
         guards=[door.require_session, door.require_own_form],
         before_send=[_send_secured],

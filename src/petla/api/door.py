@@ -10,7 +10,7 @@
 import hmac
 from html import escape
 from http import HTTPStatus
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -120,7 +120,7 @@ class Door:
         pairs = parse_qsl(query.decode("latin-1"))
         secret = redeem(self._ws, dict(pairs).get("token", ""))
         rest = urlencode([pair for pair in pairs if pair[0] != "token"])
-        target = "/" + request.scope["path"].lstrip("/") + (f"?{rest}" if rest else "")
+        target = "/" + quote(request.scope["path"].lstrip("/")) + (f"?{rest}" if rest else "")
         is_foreign = request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         return _lead_on(target, self._make_cookie(secret) if secret else None, is_foreign=is_foreign)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 
 from petla.core.errors import ConflictError, InvalidError, UnavailableError
@@ -86,10 +86,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextlib.contextmanager
 def explained(engine: Engine) -> Iterator[None]:
-    """Turn the driver's errors about the outside world into one that says what to do.
+    """Turn the driver's errors about the outside world, and about values, into one that says what to do.
 
     Raises:
         ConflictError: in place of a violated constraint.
+        InvalidError: in place of a value that a column cannot hold, such as a number of more than 64 bits.
         UnavailableError: in place of every other error of the driver, and where all connections are taken.
     """
     where = engine.url.render_as_string(hide_password=True)
@@ -102,11 +103,24 @@ def explained(engine: Engine) -> Iterator[None]:
             f"database {where}: {getattr(error, 'orig', error)}",
             hint="somebody else was faster, run the same command again",
         ) from error
+    except (DataError, driver.DataError) as error:
+        raise _refuse_value(getattr(error, "orig", error)) from error
+    except OverflowError as error:
+        # NOTE: SQLite's driver says so in no error of its own.
+        if "SQLite" not in str(error):
+            raise
+        raise _refuse_value(error) from error
     except (DBAPIError, NoFreeConnectionError, driver.Error) as error:
         raise UnavailableError(
             f"database {where}: {getattr(error, 'orig', error)}",
             hint="see that it is there, may be written and has space, then run the same command again",
         ) from error
+
+
+def _refuse_value(error: object) -> InvalidError:
+    return InvalidError(
+        f"the database cannot hold a value: {error}", hint="send a smaller number, or a text without NUL"
+    )
 
 
 def _url_of(address: str) -> URL:
