@@ -2,9 +2,11 @@
 
 import asyncio
 import functools
+import gc
 import socket
 import struct
 import types
+import weakref
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
@@ -168,6 +170,40 @@ def test_header_with_an_end_of_line_is_not_sent(value: bytes) -> None:
         await answer(send, b"", (b"x-request-id", value))
 
     assert converse(application, request()).startswith(b"HTTP/1.1 500 ")
+
+
+@pytest.mark.parametrize("wire", [request(b"hello"), request(b"hello", more=b"")[:-2], b"junk\r\n\r\n"])
+def test_connection_leaves_nothing_for_the_garbage_collector(wire: bytes) -> None:
+    left: list[weakref.ref[WorkerProtocol]] = []
+
+    async def run() -> None:
+        config = uvicorn.Config(echo, lifespan="off", ws="none", interface="asgi3", log_config=None)
+        config.load()
+        state = ServerState()
+
+        def make() -> WorkerProtocol:
+            made = WorkerProtocol(LIMITS, ModelMetrics(), config=config, server_state=state, app_state={})
+            left.append(weakref.ref(made))
+            return made
+
+        server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        writer.write(wire)
+        writer.write_eof()
+        await asyncio.wait_for(reader.read(), PATIENCE_S)
+        writer.close()
+        await writer.wait_closed()
+        while state.connections:  # noqa: ASYNC110 - the server tells nobody
+            await asyncio.sleep(0.001)
+        server.close()
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(run())
+        assert [found() for found in left] == [None]
+    finally:
+        gc.enable()
 
 
 def test_application_learns_that_its_client_has_gone() -> None:

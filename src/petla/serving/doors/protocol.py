@@ -116,6 +116,12 @@ class LimitedProtocol(HttpToolsProtocol):
             if n_open > 2 * self._limits.connections:
                 transport.abort()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End; what its requests and it know of each other would wait for the garbage collector, bodies and all."""
+        super().connection_lost(exc)
+        self.cycle = None
+        self.pipeline.clear()
+
     def data_received(self, data: bytes) -> None:
         """Read what came; what is no HTTP, or too much of it, is refused."""
         if self._is_over:
