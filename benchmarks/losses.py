@@ -14,8 +14,6 @@ import json
 import os
 import random
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -31,11 +29,12 @@ from petla.core.settings import Settings
 from petla.decisions.shipper import ship
 from petla.decisions.summary import summarise
 from petla.deployments.deploy import deploy
-from petla.deployments.server import list_acknowledgements
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.online.plane import Plane, find_port
 
 from tests.contracts.postgresql import USER, find_programs
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version
@@ -101,66 +100,6 @@ class Load:
         return None
 
 
-class Plane:
-    """`petla up` of one project."""
-
-    def __init__(self, ws: Workspace, environment: dict[str, str]) -> None:
-        self.ws = ws
-        self._environment = os.environ | environment
-        self._chance = random.Random(7)
-        self.killed = 0
-        self.start()
-
-    def start(self) -> None:
-        """Start it, again while its port is still held, as a service manager does; and wait until it answers."""
-        with (self.ws.root / "up.log").open("ab") as log:
-            command = [str(Path(sys.executable).with_name("petla")), "up"]
-            self.process = subprocess.Popen(command, cwd=self.ws.root, env=self._environment, stdout=log, stderr=log)
-        while not self._pids():
-            if self.process.poll() is not None:
-                self.start()
-            time.sleep(0.05)
-
-    @contextlib.contextmanager
-    def losing_a_worker_each_second(self) -> Iterator[None]:
-        """Kill one worker with -9 every second."""
-        over = threading.Event()
-
-        def kill() -> None:
-            while not over.wait(1):
-                pids = self._pids()
-                if pids:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(self._chance.choice(pids), signal.SIGKILL)
-                        self.killed += 1
-
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            yield
-        finally:
-            over.set()
-            killer.join()
-
-    def kill_and_start(self) -> None:
-        """Kill the control plane with -9, and start another."""
-        self.process.kill()
-        self.process.wait()
-        # its workers find out by themselves, and hold port and spools until then
-        while self._pids():
-            time.sleep(0.05)
-        self.start()
-
-    def stop(self) -> None:
-        """End it as a person would."""
-        self.process.terminate()
-        self.process.wait(60)
-
-    def _pids(self) -> list[int]:
-        said = (each.pid for each in list_acknowledgements(self.ws.state))
-        return [pid for pid in said if _is_worker(pid)]
-
-
 def main() -> int:
     """Run the story on each database that is asked for; return 1 where something is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,8 +115,8 @@ def _tell(kind: str, seconds: float, n_threads: int) -> int:
     folder = Path(tempfile.mkdtemp(prefix="petla-losses-"))
     opened = _open_postgresql() if kind == "postgresql" else _open_sqlite(folder)
     with opened as (address, away), _small_disk(folder) as disk:
-        environment = {"PETLA_DATABASE": address, "PETLA_WORKERS": "4", "PETLA_SERVING_PORT": str(_free_port())}
-        environment |= {"PETLA_CONTROL_PORT": str(_free_port()), "PETLA_ACTOR": "ada", "PETLA_WAIT_S": "3"}
+        environment = {"PETLA_DATABASE": address, "PETLA_WORKERS": "4", "PETLA_SERVING_PORT": str(find_port())}
+        environment |= {"PETLA_CONTROL_PORT": str(find_port()), "PETLA_ACTOR": "ada", "PETLA_WAIT_S": "3"}
         (folder / "petla.toml").write_text(SHOP, encoding="utf-8")
         ws = Workspace(folder, decode_project(SHOP), Settings(actor="ada", database=address))
         deploy(ws, MODEL, add_version(ws), actor="ada")
@@ -351,19 +290,6 @@ class Ballast:
                     file.write(bytes(1 << 16))
                 except OSError:
                     self._over.wait(0.01)
-
-
-def _is_worker(pid: int) -> bool:
-    with contextlib.suppress(OSError):
-        return b"petla.serving.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def register(ws: Workspace, package: Package, digest: str) -> int:
     run_id = len(registry.list_versions(ws)) + 1
     run = RunResult(
         run_id=run_id,
-        model=MODEL,
+        model=package.model,
         plan_key="",
         steps=(),
         parameters={},
@@ -162,8 +162,8 @@ def register(ws: Workspace, package: Package, digest: str) -> int:
         seal=read_seal(ws.objects, digest),
     )
     version = registry.register(ws, run, certificate).version
-    with ws.ledger.change(actor="ada", action="model.tested", subject=f"{MODEL}:{version}") as change:
-        registry.move(change, ws.name, MODEL, version, State.TESTING)
+    with ws.ledger.change(actor="ada", action="model.tested", subject=f"{package.model}:{version}") as change:
+        registry.move(change, ws.name, package.model, version, State.TESTING)
     return version
 
 
