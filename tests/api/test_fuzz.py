@@ -14,7 +14,7 @@ from tests.api.client import Client, make_project, open_client, run_server
 from tests.serving import strategies
 from tests.web.seed import seed_loop
 
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 WORDS = ["reason", "answer", "outcome", "version", "kind", "arms", "share", "steps", "name"]
 
 _segments = st.sampled_from(["1", "0", "-1", str(2**63), str(2**70), "delay", "x", "%00", "%ff", "%2e%2e", "1" * 300])
