@@ -48,11 +48,11 @@ class OnnxRuntime:
         """Score rows; see `Runtime.score`."""
         feed: dict[str, NDArray[Any]] = {}
         if self._numbers is not None:
-            feed[NUMBERS] = _to_numbers([self._numbers(row) for row in rows], self._number_type)
+            feed[NUMBERS] = _to_numbers(list(map(self._numbers, rows)), self._number_type)
             if self._is_tensor:
                 feed[NUMBERS] = feed[NUMBERS].reshape(len(rows), -1)
         if self._strings is not None:
-            feed[STRINGS] = _to_strings([self._strings(row) for row in rows])
+            feed[STRINGS] = _to_strings(list(map(self._strings, rows)))
         scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)
         return scores[:, 0] if self._is_regression else scores
 
@@ -109,5 +109,7 @@ def _take_each(values: list[tuple[Value, ...]], kind: type[np.floating[Any]]) ->
 
 
 def _to_strings(values: list[tuple[Value, ...]]) -> NDArray[np.object_]:
-    flat = ["" if value is None else value for row in values for value in row]
+    flat: list[Value] = list(chain.from_iterable(values))
+    if None in flat:
+        flat = ["" if value is None else value for value in flat]
     return np.array(flat, dtype=object).reshape(len(values), -1)

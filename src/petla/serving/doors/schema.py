@@ -73,7 +73,7 @@ class Schema:
             if body[:1] == b"{":
                 return [msgspec.structs.astuple(self._decode_one(body))], False
             if body[:1] == b"[" and (records := self._decode_many(body)):
-                return [msgspec.structs.astuple(record) for record in records], True
+                return list(map(msgspec.structs.astuple, records)), True
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         return self._decode_slowly(body)

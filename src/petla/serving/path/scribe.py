@@ -2,22 +2,31 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any
-
-from msgspec.structs import replace
+from typing import Any, NamedTuple
 
 from petla.core.ids import DecisionId, IdBatches
 from petla.core.project import AnswerTable
 from petla.decisions.record import CHAMPION, Decision
 from petla.models.package import Package
-from petla.models.signature import Row
 from petla.serving.doors.answers import AnswerWriter
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.guards import Mark
 from petla.serving.path.request import Answered, Request
 
-# id, row as it is recorded, label, score, what answered, flags
-_Decided = tuple[DecisionId, Row, Any, float, str, tuple[str, ...]]
+# for every row
+_NOTHING: Iterable[tuple[()]] = repeat(())
+
+
+class _Decided(NamedTuple):
+    """What was decided about the rows of a request, column by column."""
+
+    ids: list[DecisionId]
+    labels: Iterable[Any]
+    scores: Iterable[float]
+    # what answered
+    served_by: Iterable[str]
+    flags: Iterable[tuple[str, ...]]
+    explanations: Iterable[tuple[float | None, ...]]
 
 
 class Scribe:
@@ -74,8 +83,7 @@ class Scribe:
             request.answer = request.write(Answered(self._package, self._version, self.arm, ids, labels, scores))
         else:
             request.answer = _join(request, self._writer.write_all(ids, labels, scores))
-        decided = zip(ids, request.logged or request.rows, labels, scores, repeat(self.arm), repeat(()), strict=False)
-        return self._record(request, ids[0], decided, latency_us)
+        return self._record(request, _Decided(ids, labels, scores, repeat(self.arm), _NOTHING, _NOTHING), latency_us)
 
     def _describe_marked(
         self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
@@ -100,40 +108,31 @@ class Scribe:
             request.answer = _join(
                 request, list(map(self._writer.write_marked, ids, labels, scores, shown, flags, effects))
             )
-        decided = zip(ids, request.logged or request.rows, labels, scores, served_by, flags, strict=True)
-        decisions = self._record(request, ids[0], decided, latency_us)
-        if not request.effects:
-            return decisions
-        return [replace(each, explanation=why) for each, why in zip(decisions, effects, strict=True)]
+        return self._record(request, _Decided(ids, labels, scores, served_by, flags, effects), latency_us)
 
-    def _record(
-        self, request: Request, first: DecisionId, decided: Iterable[_Decided], latency_us: int
-    ) -> list[Decision]:
+    def _record(self, request: Request, decided: _Decided, latency_us: int) -> list[Decision]:
         """Make the records of a request, one for each row."""
         call = request.call
-        request_id, at_ns, trace_id = call.request_id or first, call.at_ns, call.trace_id
-        subjects = request.subjects or repeat("")
-        model, version, worker, arm = self._package.model, self._version, self._worker, self.arm
-        return [
-            Decision(
-                name,
-                request_id,
-                at_ns,
-                model,
-                version,
-                row,
-                label,
-                score,
-                by,
-                latency_us,
-                worker,
-                trace_id,
-                arm,
-                flags,
-                subject,
-            )
-            for (name, row, label, score, by, flags), subject in zip(decided, subjects, strict=False)
-        ]
+        # NOTE: column by column takes half the time of row by row.
+        columns = (
+            decided.ids,
+            repeat(call.request_id or decided.ids[0]),
+            repeat(call.at_ns),
+            repeat(self._package.model),
+            repeat(self._version),
+            request.logged or request.rows,
+            decided.labels,
+            decided.scores,
+            decided.served_by,
+            repeat(latency_us),
+            repeat(self._worker),
+            repeat(call.trace_id),
+            repeat(self.arm),
+            decided.flags,
+            request.subjects or repeat(""),
+            decided.explanations,
+        )
+        return list(map(Decision, *columns))
 
     def _count(self, shown: Sequence[str], flags: Sequence[Sequence[str]]) -> None:
         replaced, flagged = self._metrics.replaced, self._metrics.flagged
