@@ -17,6 +17,7 @@ import msgspec
 from petla.core.errors import UserCodeError
 from petla.data.profile.columns import Kind
 from petla.models.conversion.doubles import compute_in_double, list_converters
+from petla.models.conversion.votes import sum_votes
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, TEXT_KINDS, split_inputs
 from petla.models.signature import Signature
 from petla.pipeline.execution.user_code import guarded
@@ -80,7 +81,9 @@ def _list_contents(estimator: object, signature: Signature, *, is_double: bool) 
     model = _convert_any(estimator, signature, is_double=is_double)
     _merge_inputs(model.graph, signature, is_double=is_double)
     _keep_scores(model.graph)
-    return [model.SerializeToString(), *_raise_thresholds(model)]
+    as_converted = model.SerializeToString()
+    summed = [model.SerializeToString()] if sum_votes(model.graph) else []
+    return [*summed, as_converted, *_raise_thresholds(model)]
 
 
 def _convert_any(estimator: object, signature: Signature, *, is_double: bool) -> "onnx.ModelProto":
@@ -164,11 +167,17 @@ def _feed_columns(graph: "onnx.GraphProto", merged: str, columns: list[str]) -> 
 
 
 def _keep_scores(graph: "onnx.GraphProto") -> None:
-    """Drop the decided label, which the answer's threshold decides anew, and name what is left."""
+    """Drop the decided label, which the answer's threshold decides anew, and what leads to it; name what is left."""
     while len(graph.output) > 1:
         del graph.output[0]
     _rename(graph, {graph.output[0].name: SCORES})
     graph.output[0].name = SCORES
+    needed = {SCORES}
+    for node in reversed(list(graph.node)):
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(node.input)
 
 
 def _raise_thresholds(model: "onnx.ModelProto") -> Iterator[bytes]:
