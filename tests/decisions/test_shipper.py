@@ -104,6 +104,16 @@ def test_decision_of_a_version_that_nobody_knows_is_shipped_all_the_same(shop: W
     assert (found.inputs, found.package) == ({"0": 0.5, "1": 0, "2": "pl"}, "")
 
 
+@pytest.mark.parametrize("text", ["a\0b", "".join(chr(ord("a") + i * i % 26) for i in range(20_000))])
+def test_text_that_no_index_takes_stops_nothing(any_shop: Workspace, text: str) -> None:
+    decision = msgspec.structs.replace(make_decision(0), subject=text, request_id=text)
+    feedback = msgspec.structs.replace(make_feedback(0), decision_id=text)
+    spool(any_shop, [decision], [make_decision(1)], [feedback])
+
+    assert ship(any_shop) == Shipped(decisions=2, feedback=1, unknown_feedback=1)
+    assert get_decision(any_shop, "id-0").subject == text[:256].replace("\0", "\ufffd")
+
+
 def test_batches_are_closed_at_the_limit(shop: Workspace) -> None:
     spool(shop, *[[make_decision(i)] for i in range(7)])
     seen: list[int] = []

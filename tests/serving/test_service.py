@@ -175,12 +175,24 @@ def test_subject_may_be_an_input() -> None:
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"customer": [1]}, "customer"), ({"customer": "x" * 300}, "customer"), ({"custmer": 1}, "custmer")],
+    [
+        ({"customer": [1]}, "customer"),
+        ({"customer": "x" * 300}, "customer"),
+        ({"customer": "a\0b"}, "customer"),
+        ({"custmer": 1}, "custmer"),
+    ],
 )
 def test_what_is_no_subject_is_refused_by_name(change: dict[str, object], field: str) -> None:
     with pytest.raises(InvalidError) as caught:
         SubjectSchema(SIGNATURE, "customer").decode(json.dumps(ROW | change).encode())
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("country", ["x" * 300, "a\0b"])
+def test_input_that_no_index_takes_is_no_subject(country: str) -> None:
+    with pytest.raises(InvalidError) as caught:
+        SubjectSchema(SIGNATURE, "country").decode(json.dumps(ROW | {"country": country}).encode())
+    assert caught.value.field == "country"
 
 
 @pytest.mark.parametrize("value", [b"\xff", b"x" * 300])

@@ -129,6 +129,11 @@ def _describe(info: msgspec.inspect.Type) -> str:
             return _describe_scalar(info)
 
 
+def _shape(info: msgspec.inspect.StrType) -> str:
+    longest = f", of at most {info.max_length} characters" if info.max_length else ""
+    return longest + (f", like {info.pattern}" if info.pattern else "")
+
+
 def _describe_scalar(info: msgspec.inspect.Type) -> str:
     inspect = msgspec.inspect
     match info:
@@ -137,7 +142,7 @@ def _describe_scalar(info: msgspec.inspect.Type) -> str:
         case inspect.FloatType():
             return "a number" + _range(info)
         case inspect.StrType():
-            return "a text" + (" that is not empty" if info.min_length else "")
+            return "a text" + (" that is not empty" if info.min_length else "") + _shape(info)
         case inspect.BoolType():
             return "true or false"
         case inspect.DateType():

@@ -48,6 +48,8 @@ Counter = Callable[[Connection, Sequence[Decision]], None]
 Records = TypeVar("Records", bound=msgspec.Struct)
 
 _NS = 1_000_000_000
+# characters of a text that a client chose
+_LONGEST = 256
 _NO_ROWS = frozenset((FeedbackStatus.WAITING, FeedbackStatus.LATE))
 
 
@@ -201,7 +203,7 @@ class _Shipment:
             records.DecisionRow(
                 d.id,
                 project,
-                d.request_id,
+                _fit(d.request_id),
                 moment(d.at_ns),
                 d.model,
                 d.version,
@@ -214,7 +216,7 @@ class _Shipment:
                 d.trace_id,
                 d.arm,
                 encode(d.flags).decode() if d.flags else "[]",
-                d.subject,
+                _fit(d.subject),
                 encode(d.explanation).decode() if d.explanation else "[]",
             )
             for d in batch
@@ -248,7 +250,7 @@ class _Shipment:
 
     def _store_feedback(self, connection: Connection, batch: list[Feedback]) -> int:
         moment = _moments()
-        arrivals = [Arrival(f.decision_id, f.truth, moment(f.at_ns)) for f in batch]
+        arrivals = [Arrival(_fit(f.decision_id), f.truth, moment(f.at_ns)) for f in batch]
         counts = add_feedback(connection, self._ws.name, arrivals, self._kept_since)
         return sum(n for status, n in counts.items() if status in _NO_ROWS)
 
@@ -287,6 +289,11 @@ def _remove_shipped(folder: Path, stream: str, behind: Position) -> None:
     for segment in list_segments(folder, stream):
         if segment < behind.segment:
             segment_path(folder, stream, segment).unlink(missing_ok=True)
+
+
+def _fit(text: str) -> str:
+    """Return a client's text as an index of any database takes it; the doors let no other through, older spools may."""
+    return text if len(text) <= _LONGEST and "\0" not in text else text[:_LONGEST].replace("\0", "\ufffd")
 
 
 def _moments() -> Callable[[int], str]:

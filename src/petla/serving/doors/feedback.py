@@ -20,7 +20,8 @@ _Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 class TruthBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
     """What turned out to be true about one decision."""
 
-    id: Annotated[str, Meta(min_length=1, max_length=64)]
+    # a NUL is in no id of ours, and in no text of PostgreSQL's
+    id: Annotated[str, Meta(min_length=1, max_length=64, pattern="^[^\\x00]*$")]
     truth: bool | _Integer | float | Annotated[str, Meta(max_length=1_000)]
 
 

@@ -85,7 +85,7 @@ _INFERRED: Json = {
 _TRUTH: Json = {
     "type": "object",
     "properties": {
-        "id": {"type": "string", "minLength": 1, "maxLength": 64},
+        "id": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[^\x00]*$"},
         "truth": {
             "anyOf": [
                 {"type": "boolean"},

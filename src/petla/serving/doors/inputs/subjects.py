@@ -1,5 +1,6 @@
 """Whom each row of a JSON body is about: a field beside the inputs, or one of them."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -12,7 +13,7 @@ from petla.serving.doors.schema import Schema, refuse
 
 # whole numbers are names too, such as a customer's
 _Subject = Annotated[str, Meta(max_length=LONGEST_SUBJECT)] | int | None
-_WRONG = f"must be a text of at most {LONGEST_SUBJECT} characters, a whole number or null"
+_WRONG = f"must be a text of at most {LONGEST_SUBJECT} characters without NUL, a whole number or null"
 
 
 class SubjectSchema:
@@ -42,13 +43,16 @@ class SubjectSchema:
         """
         rows, is_many = self._schema.decode(body)
         if self._index >= 0:
-            return rows, is_many, [_name(row[self._index]) for row in rows]
+            return rows, is_many, self._name_all(row[self._index] for row in rows)
         try:
             found: list[Any] = self._find_many(body) if is_many else [self._find_one(body)]
         except msgspec.ValidationError as error:
             raise refuse([Fault(self._field, _WRONG)]) from error
-        return rows, is_many, [_name(each.subject) for each in found]
+        return rows, is_many, self._name_all(each.subject for each in found)
 
-
-def _name(value: Any) -> str:  # noqa: ANN401 - a text, a number or nothing
-    return "" if value is None else str(value)
+    def _name_all(self, values: Iterable[Any]) -> list[str]:
+        """Write subjects as they are kept: an index takes no longer ones, and no text of PostgreSQL's a NUL."""
+        names = ["" if value is None else str(value) for value in values]
+        if any(len(name) > LONGEST_SUBJECT or "\0" in name for name in names):
+            raise refuse([Fault(self._field, _WRONG)])
+        return names

@@ -218,7 +218,7 @@ def _take(service: Service, visit: Visit) -> _Taken:
 def make_protocol_call(call: Call, request_id: str, timeout_us: Any) -> Call:  # noqa: ANN401 - any JSON value
     """Add to a call what the request itself says: its id, and the parameter `timeout` in microseconds."""
     if request_id:
-        call = call._replace(request_id=request_id[:128])
+        call = call._replace(request_id=request_id[:128].replace("\0", ""))
     if isinstance(timeout_us, int) and timeout_us > 0:
         call = call._replace(deadline_ns=call.at_ns + timeout_us * 1_000)
     return call
