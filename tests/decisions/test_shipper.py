@@ -106,7 +106,7 @@ def test_decision_of_a_version_that_nobody_knows_is_shipped_all_the_same(shop: W
 
 @pytest.mark.parametrize("text", ["a\0b", "".join(chr(ord("a") + i * i % 26) for i in range(20_000))])
 def test_text_that_no_index_takes_stops_nothing(any_shop: Workspace, text: str) -> None:
-    decision = msgspec.structs.replace(make_decision(0), subject=text, request_id=text)
+    decision = msgspec.structs.replace(make_decision(0), subject=text, request_id=text, latency_us=2**40)
     feedback = msgspec.structs.replace(make_feedback(0), decision_id=text)
     spool(any_shop, [decision], [make_decision(1)], [feedback])
 

@@ -50,6 +50,8 @@ Records = TypeVar("Records", bound=msgspec.Struct)
 _NS = 1_000_000_000
 # characters of a text that a client chose
 _LONGEST = 256
+# of an INTEGER column; a clock that was set forward makes any latency
+_LARGEST = 2**31 - 1
 _NO_ROWS = frozenset((FeedbackStatus.WAITING, FeedbackStatus.LATE))
 
 
@@ -211,7 +213,7 @@ class _Shipment:
                 encode(d.label).decode(),
                 d.score,
                 d.served_by,
-                d.latency_us,
+                min(d.latency_us, _LARGEST),
                 d.worker,
                 d.trace_id,
                 d.arm,
@@ -239,7 +241,7 @@ class _Shipment:
                 s.version,
                 encode(s.label).decode(),
                 s.score,
-                s.latency_us,
+                min(s.latency_us, _LARGEST),
                 s.worker,
                 s.error,
             )
