@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from petla.core.errors import InvalidError
-from petla.core.ids import ModelRef, parse_model_ref, uuid7_source
+from petla.core.ids import ModelRef, parse_model_ref, uuid7_batches, uuid7_source
 
 
 @given(st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True), st.none() | st.integers(1, 999_999_999))
@@ -44,6 +44,17 @@ def test_decision_ids_rise_whatever_the_clock_does(moments_ns: list[int]) -> Non
 
     made = [make() for _ in moments_ns]
 
+    assert made == sorted(set(made))
+    assert all(str(uuid.UUID(each)) == each and uuid.UUID(each).version == 7 for each in made)
+
+
+@given(st.lists(st.integers(1, 5_000), min_size=1, max_size=6))
+def test_decision_ids_of_batches_rise_as_well(counts: list[int]) -> None:
+    make = uuid7_batches(now_ns=lambda: 1_372_680_000_123_456_789)
+
+    made = [each for count in counts for each in make(count)]
+
+    assert len(made) == sum(counts)
     assert made == sorted(set(made))
     assert all(str(uuid.UUID(each)) == each and uuid.UUID(each).version == 7 for each in made)
 

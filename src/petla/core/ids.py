@@ -23,6 +23,9 @@ _UUID7 = re.compile(r"(0[0-9a-f]{7})-([0-9a-f]{4})-7[0-9a-f]{3}-[89ab][0-9a-f]{3
 # hexadecimal digits that are drawn for each id; what the first one becomes, which also names the variant
 _TAIL = 16
 _VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+# ids of one batch, and the digits in which they differ
+_MOST = 2048
+_ENDS = [f"{number:03x}" for number in range(2 * _MOST)]
 # ticks of the id's clock in one millisecond: the twelve bits behind the version digit
 _TICKS = 4096
 
@@ -73,7 +76,7 @@ def uuid7_batches(
 
     Where the clock stands still or goes back, the fraction of the millisecond counts on. Those of one batch count on
     from one random number: who knows one of them may guess its neighbours, and no other batch's. Random bytes are drawn
-    in pools, so that an id costs about a microsecond, and each further one of a batch a fifth of it.
+    in pools, so that an id costs about a microsecond, and each further one of a batch a tenth of it.
 
     Source: RFC 9562 (2024), Universally Unique IDentifiers, sections 5.7 and 6.2 (methods 3 and 2: increased clock
     precision, and a random number that counts on).
@@ -84,18 +87,20 @@ def uuid7_batches(
 
     def make(count: int) -> list[DecisionId]:
         nonlocal pool, offset, last
+        if count > _MOST:
+            return make(_MOST) + make(count - _MOST)
         if offset == len(pool):
             pool, offset = random_bytes(_RANDOM_POOL_BYTES).hex(), 0
         tail = pool[offset : offset + _TAIL]
         offset += _TAIL
         last = max(last + 1, now_ns() * _TICKS // 1_000_000)
         stamp = f"{last:015x}"
-        start = f"{stamp[:8]}-{stamp[8:12]}-7{stamp[12:]}-{_VARIANTS[tail[0]]}{tail[1:4]}-"
-        made: list[Any] = [start + tail[4:]]
+        start = f"{stamp[:8]}-{stamp[8:12]}-7{stamp[12:]}-{_VARIANTS[tail[0]]}{tail[1:4]}-{tail[4:-3]}"
+        made: list[Any] = [start + tail[-3:]]
         if count > 1:
-            # the first digit leaves room to count
-            first = int(tail[5:], 16)
-            made = [f"{start}{number:012x}" for number in range(first, first + count)]
+            # the last three digits count on, from where there is room
+            first = int(tail[-3:], 16) % _MOST
+            made = [start + end for end in _ENDS[first : first + count]]
         return made
 
     return make
