@@ -52,8 +52,8 @@ from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, SIGNATURE, add_version, make_package, register
 
-# Of the worker and the process of its Python model, together: two bodies of the largest size that is taken. Over 100,000
-# requests it was 4 to 7 in three runs; a leak of 200 bytes a request would be found.
+# Of the worker and the process of its Python model, together: two bodies of the largest size that is taken. It was 4 to
+# 7 over 100,000 requests in three runs; a leak of 200 bytes a request would be found.
 GROWTH_MIB = 16.0
 # of how many requests memory is judged, and after how many equal parts of them it is read
 JUDGED_REQUESTS, N_PARTS = 100_000, 10
