@@ -40,7 +40,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         ws = Workspace(Path(folder), decode_project(PROJECT), Settings(actor="benchmark", workers=1))
-        first, second = make_version(ws), make_version(ws)
+        first, second = (make_version(ws, Path(folder) / "model.pickle") for _ in range(2))
         deploy(ws, MODEL, first, actor="benchmark")
         supervisor = Supervisor(ws)
         supervisor.start()
@@ -63,9 +63,9 @@ def compare(ws: "Workspace", door: str, plan: "Plan", options: argparse.Namespac
     rounds = []
     seen = count_shadows(door)
     for _ in range(options.rounds):
-        alone = measure(door, make_row(), CONNECTIONS, options.seconds)
+        alone = measure(door, make_row(), 1, CONNECTIONS, options.seconds)
         start(ws, MODEL, plan, actor="benchmark")
-        beside = measure(door, make_row(), CONNECTIONS, options.seconds)
+        beside = measure(door, make_row(), 1, CONNECTIONS, options.seconds)
         stop(ws, MODEL, actor="benchmark")
         rounds.append((alone, beside))
     shadows = {name: n - seen.get(name, 0) for name, n in count_shadows(door).items()}
@@ -90,7 +90,7 @@ def swap(ws: "Workspace", door: str, second: int, n_swaps: int) -> dict[str, Any
 
     def ask() -> None:
         while not is_over.is_set():
-            figures.append(measure(door, make_row(), CONNECTIONS, 1))
+            figures.append(measure(door, make_row(), 1, CONNECTIONS, 1))
 
     load = threading.Thread(target=ask)
     load.start()
