@@ -15,10 +15,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+if TYPE_CHECKING:
+    from petla.data.profile.columns import Profile
 
 TOGETHER = 16
 TURNS = 150
@@ -101,12 +105,12 @@ async def compare(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     return list(off), list(on)
 
 
-def make_profile():  # noqa: ANN201 - Pętla is imported late
+def make_profile() -> "Profile":
     from benchmarks.online.model import N_NUMBERS, N_STRINGS
 
     from petla.data.profile.columns import ColumnProfile, Kind, Profile
 
-    known = {"rows": 4_000, "missing": 0}
+    known: dict[str, Any] = {"rows": 4_000, "missing": 0}
     numbers = [
         ColumnProfile(name=f"number_{i}", kind=Kind.NUMBER, distinct=4_000, minimum=-4.0, maximum=4.0, **known)
         for i in range(N_NUMBERS)

@@ -269,7 +269,7 @@ class Ballast:
     def __init__(self, disk: Path | None) -> None:
         self._disk = disk
         self._over = threading.Event()
-        self._filling = threading.Thread(target=self._fill)
+        self._filling = threading.Thread(target=self._fill, args=(disk,))
 
     def take_on(self) -> None:
         """Fill the disk."""
@@ -283,8 +283,8 @@ class Ballast:
             self._filling.join()
             (self._disk / "ballast").unlink()
 
-    def _fill(self) -> None:
-        with (self._disk / "ballast").open("wb", buffering=0) as file:
+    def _fill(self, disk: Path) -> None:
+        with (disk / "ballast").open("wb", buffering=0) as file:
             while not self._over.is_set():
                 try:
                     file.write(bytes(1 << 16))

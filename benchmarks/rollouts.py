@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.serving import MODEL, PROJECT, make_row, make_version, measure, read_memory_mib
+from benchmarks.online.load import measure, read_memory_mib
+from benchmarks.online.model import MODEL, make_row, make_version
+from benchmarks.serving import PROJECT
 
 if TYPE_CHECKING:
     from petla.deployments.beside.rollout import Plan

@@ -26,10 +26,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-from online.load import Figure, measure, measure_grpc, read_memory_mib
-from online.model import MODEL, make_row, make_version
-from online.peers import PEERS, Shape, as_object, find_port, install, is_installed, run_peer
-from online.remote import make_message
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.online.load import Figure, measure, measure_grpc, read_memory_mib
+from benchmarks.online.model import MODEL, make_row, make_version
+from benchmarks.online.peers import PEERS, Shape, as_object, find_port, install, is_installed, run_peer
+from benchmarks.online.remote import make_message
 
 # connections, rows a request
 LOADS = ((1, 1), (16, 1), (64, 1), (16, 100))
@@ -180,9 +183,8 @@ def _median(rounds: list[dict[tuple[int, int], dict[str, Figure]]], load: tuple[
 
 def _ratio(rounds: list[dict[tuple[int, int], dict[str, Figure]]], load: tuple[int, int], name: str, to: str) -> float:
     """Return the median of the ratios within the rounds."""
-    return round(
-        statistics.median(each[load][name].requests_per_s / each[load][to].requests_per_s for each in rounds), 2
-    )
+    ratios = (each[load][name].requests_per_s / each[load][to].requests_per_s for each in rounds)
+    return float(round(statistics.median(ratios), 2))
 
 
 def _start_all(stack: contextlib.ExitStack, options: argparse.Namespace) -> Iterator[Contender]:

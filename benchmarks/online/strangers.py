@@ -157,7 +157,7 @@ def list_invocations(rows: Sequence[Row]) -> list[Mapping[str, Any]]:
 
 def invoke(chance: random.Random) -> Asked:
     rows = make_rows(chance)
-    body = chance.choice(list_invocations(rows)) | {"params": {"columns": True}}
+    body = {**chance.choice(list_invocations(rows)), "params": {"columns": True}}
     return Asked(
         post(f"/invocations/{MODEL}", json.dumps(body).encode()),
         answered(lambda found: are_near([each["probability"] for each in found["predictions"]], rows)),

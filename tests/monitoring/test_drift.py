@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.spatial.distance import jensenshannon  # type: ignore[import-untyped]
-from scipy.stats import chi2  # type: ignore[import-untyped]
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2
 
 from petla.monitoring.drift import CHANCE, MINIMUM_ROWS, chance_psi, jensen_shannon, measure_drift, psi
 
