@@ -102,11 +102,11 @@ def test_rows_of_one_run_are_limited(bench: Bench) -> None:
     runtime = StandIn(is_fast=True)
 
     async def story(lane: Lane) -> list[bytes]:
-        return await asyncio.gather(*(ask(lane, n=100) for _ in range(6)))
+        return await asyncio.gather(*(ask(lane, n=100) for _ in range(12)))
 
     bench.run(runtime, story)
 
-    assert runtime.batches == [200, 200, 200]
+    assert runtime.batches == [500, 500, 200]
 
 
 def test_slow_model_runs_on_a_thread_while_the_next_batch_gathers(bench: Bench) -> None:

@@ -36,8 +36,9 @@ from petla.serving.recorder import Recorder
 
 logger = logging.getLogger(__name__)
 
-# rows of one run, unless a single request has more
-_RUN_ROWS = 256
+# rows of one run, unless a single request has more: on a thread, where each waits for the slowest of them, and on the
+# loop, where a run of few rows costs nearly as much as one of many
+_RUN_ROWS, _INLINE_RUN_ROWS = 256, 512
 # a request with more rows than this goes to a thread, so that other requests do not wait for it
 _INLINE_ROWS = 1_024
 # rows that may wait for a model, however fast it is; more are refused at once
@@ -93,6 +94,7 @@ class Lane:
         self._score: Callable[[Sequence[Request]], Scored] = self._scorer.score
         self._scribe = Scribe(loaded.package, loaded.version, words, recorder.worker, make_ids, metrics).name(arm, arm)
         self._is_inline = loaded.runtime.is_fast and recorder.is_fast
+        self._run_rows = _INLINE_RUN_ROWS if self._is_inline else _RUN_ROWS
         self._try_it = partial(check_golden, loaded.package, loaded.runtime)
         self._name = f"{loaded.package.model}:{loaded.version}"
         self._waiting: list[Request] = []
@@ -273,12 +275,12 @@ class Lane:
             request.wake()
 
     def _take(self) -> list[Request]:
-        if self._waiting_rows <= _RUN_ROWS:
+        if self._waiting_rows <= self._run_rows:
             batch, self._waiting, self._waiting_rows = self._waiting, [], 0
             return batch
         n_rows, n_requests = 0, 0
         for request in self._waiting:
-            if n_requests and n_rows + request.size > _RUN_ROWS:
+            if n_requests and n_rows + request.size > self._run_rows:
                 break
             n_rows += request.size
             n_requests += 1
