@@ -97,8 +97,7 @@ class Lane:
         self._run_rows = _INLINE_RUN_ROWS if self._is_inline else _RUN_ROWS
         self._try_it = partial(check_golden, loaded.package, loaded.runtime)
         self._name = f"{loaded.package.model}:{loaded.version}"
-        self._waiting: list[Request] = []
-        self._waiting_rows = 0
+        self._waiting, self._waiting_rows = list[Request](), 0
         # whether the next request may run a batch; else one runs already, or will in the next turn
         self._is_free = True
         self._task: asyncio.Task[None] | None = None
