@@ -36,6 +36,10 @@ import polars as pl
 
 import petla
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.online.load import find_port
+
 PEER = Path(__file__).resolve().parents[1] / "build" / "peers" / "dvc"
 FILE_BYTES = 20_000
 CHANGED_ROWS = 6
@@ -335,22 +339,13 @@ def _size(folder: Path) -> int:
 def _s3_server() -> Iterator[str]:
     """An S3 server in a process of its own."""
     code = "import sys; from moto.server import main; main(['-H', '127.0.0.1', '-p', sys.argv[1]])"
-    port = _free_port()
+    port = find_port()
     with subprocess.Popen([sys.executable, "-c", code, str(port)], stderr=subprocess.DEVNULL) as server:
         try:
             _make_bucket(f"http://127.0.0.1:{port}")
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def _make_bucket(endpoint: str) -> None:

@@ -36,8 +36,8 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.online.crowd import Crowd, Tally
-from benchmarks.online.load import read_memory_mib
-from benchmarks.online.plane import Plane, find_port
+from benchmarks.online.load import find_port, read_memory_mib
+from benchmarks.online.plane import Plane
 from benchmarks.online.strangers import BIAS, CAT
 
 from petla.core.project import decode_project

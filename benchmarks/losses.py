@@ -34,7 +34,8 @@ from petla.storage.workspace import Workspace
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.online.plane import Plane, find_port
+from benchmarks.online.load import find_port
+from benchmarks.online.plane import Plane
 
 from tests.contracts.postgresql import USER, find_programs
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version

@@ -29,9 +29,9 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.online.load import Figure, measure, measure_grpc, read_memory_mib
+from benchmarks.online.load import Figure, find_port, measure, measure_grpc, read_memory_mib
 from benchmarks.online.model import MODEL, make_row, make_version
-from benchmarks.online.peers import PEERS, Shape, as_object, find_port, install, is_installed, run_peer
+from benchmarks.online.peers import PEERS, Shape, as_object, install, is_installed, run_peer
 from benchmarks.online.remote import make_message
 
 # connections, rows a request

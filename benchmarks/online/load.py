@@ -1,10 +1,11 @@
-"""Load from `wrk` or over gRPC, and what a process takes of the machine."""
+"""Load from `wrk` or over gRPC, a port to ask at, and what a process takes of the machine."""
 
 import asyncio
 import contextlib
 import json
 import resource
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,13 @@ def measure(url: str, body: object, n_rows: int, connections: int, seconds: int)
 def measure_grpc(address: str, message: bytes, connections: int, seconds: int) -> Figure:
     """Ask over gRPC, with one row a request."""
     return _figure(1, connections, lambda: _load_with_grpc(address, message, connections, seconds))
+
+
+def find_port() -> int:
+    """Return a port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def read_memory_mib(pid: int) -> float:

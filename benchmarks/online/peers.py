@@ -5,7 +5,6 @@ import importlib.metadata
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.online.load import find_port
 
 HERE = Path(__file__).resolve().parent
 ENVIRONMENTS = HERE.parents[1] / "build" / "peers"
@@ -173,10 +174,3 @@ def _wait_for_answer(peer: Peer, port: int, row: dict[str, Any], process: "subpr
             sys.stderr.write(log.read_text("utf-8", "replace")[-4000:])
             raise SystemExit(f"{peer.name} does not answer: {content[:500]!r}")
         time.sleep(0.02)
-
-
-def find_port() -> int:
-    """Return a port that is free at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

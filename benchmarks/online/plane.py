@@ -4,7 +4,6 @@ import contextlib
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -75,14 +74,6 @@ class Plane:
         """Return the numbers of the workers' processes."""
         said = (each.pid for each in list_acknowledgements(self.ws.state))
         return [pid for pid in said if _is_worker(pid)]
-
-
-def find_port() -> int:
-    """Return a port that nobody listens on at the moment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _is_worker(pid: int) -> bool:
