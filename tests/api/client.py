@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 
 from petla.api.app import make_app
 from petla.api.server import LIMITS, make_server
-from petla.api.sessions import make_link
+from petla.api.sessions import make_api_token, make_link
 from petla.serving.doors.protocol import Limits
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
@@ -31,6 +31,14 @@ def open_client(ws: Workspace, *, is_signed_in: bool = True) -> Iterator[Client]
     with TestClient(app, base_url=BASE) as client:
         if is_signed_in:
             assert client.get(make_link(ws, BASE)).status_code == 200
+        yield client
+
+
+@contextmanager
+def open_program(ws: Workspace) -> Iterator[Client]:
+    """A program with a token of its own."""
+    with open_client(ws, is_signed_in=False) as client:
+        client.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
         yield client
 
 

@@ -13,13 +13,13 @@ from litestar.testing import TestClient
 from petla.api.app import make_app
 from petla.api.binding import address_of, bind
 from petla.api.problems import STATUSES, describe, status_of
-from petla.api.sessions import announce_address, make_api_token, running_address
+from petla.api.sessions import announce_address, running_address
 from petla.core import errors
 from petla.core.errors import Fault, InvalidError, PetlaError, UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.storage.workspace import Workspace
-from tests.api.client import BASE, HTML, Client, make_project, open_client
+from tests.api.client import BASE, HTML, Client, make_project, open_program
 from tests.web.seed import seed_loop
 
 
@@ -32,8 +32,7 @@ def ws(tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def client(ws: Workspace) -> Iterator[Client]:
-    with open_client(ws, is_signed_in=False) as opened:
-        opened.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
+    with open_program(ws) as opened:
         yield opened
 
 
@@ -42,8 +41,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A program with a token that changes nothing, shared by all tests of this file."""
     ws = make_project(tmp_path_factory.mktemp("api"))
     seed_loop(ws)
-    with open_client(ws, is_signed_in=False) as opened:
-        opened.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
+    with open_program(ws) as opened:
         yield opened
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
 from petla.api.sessions import make_api_token
-from tests.api.client import Client, make_project, open_client, run_server
+from tests.api.client import Client, make_project, open_client, open_program, run_server
 from tests.serving import strategies
 from tests.web.seed import seed_loop
 
@@ -38,8 +38,7 @@ _types = st.sampled_from(
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     ws = make_project(tmp_path_factory.mktemp("fuzz"))
     seed_loop(ws)
-    with open_client(ws, is_signed_in=False) as opened:
-        opened.headers["authorization"] = f"Bearer {make_api_token(ws, 'test')}"
+    with open_program(ws) as opened:
         yield opened
 
 
