@@ -90,14 +90,13 @@ def _compare_columns(before: ColumnProfile, after: ColumnProfile) -> list[Column
 
 
 def _describe(column: ColumnProfile) -> list[tuple[str, str]]:
-    middle = column.quantiles[10] if column.quantiles else None
     ends = f"{show_number(column.minimum)} to {show_number(column.maximum)}"
     return [
         ("kind", column.kind.value),
         ("missing", show_share(column.missing, column.rows)),
         ("distinct", f"{column.distinct:,}"),
         ("mean", _of_numbers(column, show_number(column.mean))),
-        ("median", _of_numbers(column, show_number(middle))),
+        ("median", _of_numbers(column, show_number(column.median))),
         ("range", _of_numbers(column, ends)),
         ("categories", show_values(sorted(column.categories), column.distinct) if column.categories else ""),
     ]

@@ -86,6 +86,11 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
         """Missing values as a share of the rows; 0 for no rows."""
         return self.missing / self.rows if self.rows else 0.0
 
+    @property
+    def median(self) -> float | None:
+        """The middle one of the quantiles; None where there are none."""
+        return self.quantiles[len(self.quantiles) // 2] if self.quantiles else None
+
 
 class Flaw(msgspec.Struct, frozen=True):
     """Something that is wrong with a file that can be read all the same, or with one of many that cannot."""

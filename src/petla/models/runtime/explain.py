@@ -20,8 +20,6 @@ from petla.models.package import Package
 from petla.models.runtime.running import Runtime
 from petla.models.signature import Row, Value
 
-# place of the median among a column's quantiles
-_MEDIAN = 10
 # of one run: more would keep the interpreter, and with it all other requests, for longer than some milliseconds
 _RUN_VALUES = 50_000
 
@@ -85,10 +83,8 @@ def _typical_of(column: ColumnProfile | None) -> Value:
     if column is None:
         return None
     if column.kind.is_numeric:
-        if not column.quantiles:
-            return None
-        median = column.quantiles[_MEDIAN]
-        return round(median) if column.kind is Kind.INTEGER else median
+        median = column.median
+        return median if median is None or column.kind is not Kind.INTEGER else round(median)
     if column.kind is Kind.TIMESTAMP or not column.categories:
         return None
     most = column.categories[int(np.argmax(column.counts[: len(column.categories)]))]

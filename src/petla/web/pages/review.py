@@ -135,7 +135,7 @@ def _make_input(decision: LoggedDecision, name: str, profile: Profile | None) ->
 def _tell_seen(column: ColumnProfile) -> str:
     missing = f", {figures.share(column.missing_share)} missing" if column.missing else ""
     if column.minimum is not None and column.maximum is not None:
-        middle = f", median {column.quantiles[10]:,.6g}" if len(column.quantiles) == 21 else ""
+        middle = f", median {column.median:,.6g}" if column.median is not None else ""
         return f"{column.minimum:,.6g} to {column.maximum:,.6g}{middle}{missing}"
     shown = ", ".join(column.categories[:_CATEGORIES_SHOWN])
     more = max(column.distinct - _CATEGORIES_SHOWN, 0)
