@@ -19,6 +19,9 @@ RULE = "rule"
 # the arm of requests that name a version beside the champion: they chose it, so no comparison may count them
 NAMED = "named"
 
+# characters; no index of a database takes texts of any length
+LONGEST_SUBJECT = 256
+
 # begins what stands for an input that is too large to be recorded whole: a picture, or an array of numbers
 DIGEST = "blake3:"
 

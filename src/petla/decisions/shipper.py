@@ -8,6 +8,7 @@ whole segment is kept aside for a person to look at.
 
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from petla.core.errors import NotFoundError
 from petla.decisions import records
 from petla.decisions.feedback.arrivals import Arrival
 from petla.decisions.feedback.records import add_feedback, take_waiting
-from petla.decisions.record import Decision, Feedback, FeedbackStatus, ShadowAnswer
+from petla.decisions.record import LONGEST_SUBJECT, Decision, Feedback, FeedbackStatus, ShadowAnswer
 from petla.decisions.spool import (
     DAMAGED_FOLDER,
     DECISIONS,
@@ -48,8 +49,6 @@ Counter = Callable[[Connection, Sequence[Decision]], None]
 Records = TypeVar("Records", bound=msgspec.Struct)
 
 _NS = 1_000_000_000
-# characters of a text that a client chose
-_LONGEST = 256
 # of an INTEGER column; a clock that was set forward makes any latency
 _LARGEST = 2**31 - 1
 _NO_ROWS = frozenset((FeedbackStatus.WAITING, FeedbackStatus.LATE))
@@ -90,10 +89,10 @@ def ship(
         return _Shipment(ws, counters, limit_rows, is_over).run()
 
 
-def after(seconds: float) -> Callable[[], bool]:
-    """Return what says whether so many seconds have passed since now."""
+def after(seconds: float, stop: threading.Event | None = None) -> Callable[[], bool]:
+    """Return what says whether so many seconds have passed since now, or `stop` is set."""
     until_s = time.monotonic() + seconds
-    return lambda: time.monotonic() >= until_s
+    return lambda: time.monotonic() >= until_s or (stop is not None and stop.is_set())
 
 
 class _Stream(NamedTuple):
@@ -295,7 +294,8 @@ def _remove_shipped(folder: Path, stream: str, behind: Position) -> None:
 
 def _fit(text: str) -> str:
     """Return a client's text as an index of any database takes it; the doors let no other through, older spools may."""
-    return text if len(text) <= _LONGEST and "\0" not in text else text[:_LONGEST].replace("\0", "\ufffd")
+    is_fit = len(text) <= LONGEST_SUBJECT and "\0" not in text
+    return text if is_fit else text[:LONGEST_SUBJECT].replace("\0", "\ufffd")
 
 
 def _moments() -> Callable[[int], str]:

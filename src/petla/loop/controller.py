@@ -84,9 +84,7 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        is_enough = after(_SHIPPING_S)
-        is_over = lambda: is_enough() or self._stop.is_set()  # noqa: E731
-        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE, is_over=is_over)
+        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE, is_over=after(_SHIPPING_S, self._stop))
         self._advance_rollouts()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)

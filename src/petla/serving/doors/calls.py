@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping
 
 from petla.core.errors import MalformedError
+from petla.decisions.record import LONGEST_SUBJECT
 from petla.serving.doors.responses import Headers
 from petla.serving.path.request import Call
 
@@ -23,7 +24,6 @@ TIMEOUT = b"x-request-timeout-ms"
 SUBJECT = b"x-petla-subject"
 EXPLAIN = b"x-petla-explain"
 LONGEST_TIMEOUT_MS = 86_400_000
-LONGEST_SUBJECT = 256
 
 _SAID = frozenset({REQUEST_ID, TRACEPARENT, TIMEOUT, SUBJECT, EXPLAIN})
 _ANSWERS = {b"1": True, b"true": True, b"0": False, b"false": False}

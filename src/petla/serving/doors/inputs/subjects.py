@@ -7,8 +7,8 @@ import msgspec
 from msgspec import Meta
 
 from petla.core.errors import Fault
+from petla.decisions.record import LONGEST_SUBJECT
 from petla.models.signature import Row, Signature
-from petla.serving.doors.calls import LONGEST_SUBJECT
 from petla.serving.doors.schema import Schema, refuse
 
 # whole numbers are names too, such as a customer's
