@@ -97,7 +97,7 @@ def uuid7_batches(
         stamp = f"{last:015x}"
         start = f"{stamp[:8]}-{stamp[8:12]}-7{stamp[12:]}-{_VARIANTS[tail[0]]}{tail[1:4]}-{tail[4:-3]}"
         made: list[Any] = [start + tail[-3:]]
-        if count > 1:
+        if count != 1:
             # the last three digits count on, from where there is room
             first = int(tail[-3:], 16) % _MOST
             made = [start + end for end in _ENDS[first : first + count]]

@@ -13,7 +13,6 @@ _HEALTHY_S = 5.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 
-
 # glibc raises its limits with the largest block that it ever gave back, and then keeps what large bodies needed: over
 # 100,000 requests, some of 10 MB, a worker grew by 34 MiB, and by 7 with limits that stay as they are. Other allocators
 # pass them over.

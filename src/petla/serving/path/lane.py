@@ -97,7 +97,8 @@ class Lane:
         self._run_rows = _INLINE_RUN_ROWS if self._is_inline else _RUN_ROWS
         self._try_it = partial(check_golden, loaded.package, loaded.runtime)
         self._name = f"{loaded.package.model}:{loaded.version}"
-        self._waiting, self._waiting_rows = list[Request](), 0
+        self._waiting: list[Request] = []
+        self._waiting_rows = 0
         # whether the next request may run a batch; else one runs already, or will in the next turn
         self._is_free = True
         self._task: asyncio.Task[None] | None = None
@@ -110,7 +111,6 @@ class Lane:
         self._has_deadlines = False
         # is shown every batch that was recorded; None: nobody looks
         self.mirror: Callable[[Sequence[Decision], Sequence[Request]], None] | None = None
-        self._guards: Guards | None = None
         self.protect(Policy(), (), arm)
 
     def protect(self, policy: Policy, stand_ins: Sequence[Answering], served_by: str) -> None:
@@ -123,7 +123,7 @@ class Lane:
         """
         self._failover = Failover(stand_ins)
         self._scribe.name(self.arm, served_by)
-        self._guards = Guards(policy.guards, policy.fallback, self._package) or None
+        self._guards: Guards | None = Guards(policy.guards, policy.fallback, self._package) or None
         limits = policy.serving
         self._timeout_s = limits.timeout_s
         self._slow_ns = int(limits.timeout_s * 1e9) or sys.maxsize
