@@ -131,7 +131,7 @@ def _describe(info: msgspec.inspect.Type) -> str:
 
 def _shape(info: msgspec.inspect.StrType) -> str:
     longest = f", of at most {info.max_length} characters" if info.max_length else ""
-    return longest + (f", like {info.pattern}" if info.pattern else "")
+    return longest + (f", that matches {info.pattern}" if info.pattern else "")
 
 
 def _describe_scalar(info: msgspec.inspect.Type) -> str:
