@@ -1,10 +1,7 @@
-"""Reading files for the store: their chunks, and md5, which is counted beside."""
+"""Reading files for the store: their chunks, and their md5."""
 
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -12,17 +9,12 @@ from typing import NamedTuple, Self
 import blake3
 
 from petla.storage.files import reported
-from petla.storage.objects.md5.counting import Md5s, counting
+from petla.storage.objects.beside.counting import Md5s, counting
+from petla.storage.objects.beside.sharing import SMALL_BYTES, is_small, share, sharing
 from petla.storage.objects.naming import LEAST_BYTES, Record, Stored, cut, md5_of, name_of
 from petla.storage.objects.sources import Source, find_source
 
 _BLOCK_BYTES = 4 << 20
-# files below are read whole, many by one task
-SMALL_BYTES = 1 << 20
-_SMALL_AT_ONCE = 200
-_SMALL_BATCH_BYTES = 4 << 20
-_AHEAD = 3
-_THREADS = 2
 
 
 class Small(NamedTuple):
@@ -44,7 +36,7 @@ class Blocks:
 
     Args:
         source: the file.
-        md5s: was asked for it; None: it is counted here.
+        md5s: counts it as its next; None: it is counted here.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -102,7 +94,7 @@ class Blocks:
             UnavailableError: it cannot be read.
         """
         self._looked_at.require_same(self._descriptor)
-        digest: str = self._md5.hexdigest() if self._md5s is None else self._md5s.take()[0]
+        digest: str = self._md5.hexdigest() if self._md5s is None else self._md5s.take()
         return digest
 
     def _fill(self, target: memoryview, offset: int) -> int:
@@ -123,8 +115,6 @@ def digest_file(path: Path) -> Stored:
     with reported(path, "read"):
         source = find_source(path)
         with counting([source]) as md5s:
-            if md5s is not None:
-                md5s.ask([source])
             return _digest_large(source, md5s)
 
 
@@ -136,44 +126,38 @@ def digest_files(sources: Sequence[Source]) -> Iterator[Stored]:
         ConflictError: one was changed since it was looked at.
         UnavailableError: one cannot be read.
     """
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="objects") as pool, counting(sources) as md5s:
-        for small, large in group_small(pool, sources, md5s):
-            if large is not None:
-                yield _digest_large(large, md5s)
-            else:
-                yield from (each.stored() for each in small)
+    large = [source for source in sources if not is_small(source)]
+    with counting(large) as md5s, sharing(sources) as partner:
+        for some in share(sources, digest_small, lambda source: _digest_large(source, md5s), partner):
+            yield from some
 
 
-def group_small(
-    pool: ThreadPoolExecutor, sources: Sequence[Source], md5s: Md5s | None
-) -> Iterator[tuple[list[Small], Source | None]]:
-    """Yield files in their order: small ones in groups that were read ahead, a large one alone and unread.
-
-    Args:
-        pool: reads the small ones.
-        sources: the files.
-        md5s: is asked for all of them; whoever takes a large one takes its md5. None: whoever reads them counts.
-    """
-    waiting: deque[Future[list[Small]] | Source] = deque()
-    for group in _group(sources):
-        if md5s is not None:
-            md5s.ask(group if isinstance(group, list) else [group])
-        read = partial(_read_all, has_md5=md5s is None)
-        waiting.append(pool.submit(read, group) if isinstance(group, list) else group)
-        while len(waiting) > _AHEAD:
-            yield _take(waiting.popleft(), md5s)
-    while waiting:
-        yield _take(waiting.popleft(), md5s)
-
-
-def read_small(source: Source, *, has_md5: bool = True) -> Small:
-    """Read a small file whole; its md5 stays empty where it is not wanted.
+def digest_small(sources: Sequence[Source]) -> list[Stored]:
+    """Return what small files are, and keep nothing.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ConflictError: it was changed since it was looked at.
-        OSError: it cannot be read.
+        FileNotFoundError, ConflictError, UnavailableError: as `digest_files`.
     """
+    return [each.stored() for each in read_all(sources)]
+
+
+def read_all(sources: Sequence[Source]) -> list[Small]:
+    """Read small files whole.
+
+    Raises:
+        FileNotFoundError, ConflictError, UnavailableError: as `digest_files`.
+    """
+    found = []
+    for source in sources:
+        try:
+            found.append(_read_small(source))
+        except OSError:
+            with reported(Path(source.path), "read"):
+                raise
+    return found
+
+
+def _read_small(source: Source) -> Small:
     descriptor = os.open(source.path, os.O_RDONLY)
     try:
         # one more than there is: a file that grows is not missed
@@ -187,7 +171,7 @@ def read_small(source: Source, *, has_md5: bool = True) -> Small:
         chunks: list[tuple[bytes, bytes | memoryview]] = [(blake3.blake3(content).digest(), content)]
     else:
         chunks = [(blake3.blake3(chunk).digest(), chunk) for chunk in cut(content)]
-    return Small(len(content), md5_of(content).hexdigest() if has_md5 else "", chunks)
+    return Small(len(content), md5_of(content).hexdigest(), chunks)
 
 
 def _digest_large(source: Source, md5s: Md5s | None) -> Stored:
@@ -197,43 +181,3 @@ def _digest_large(source: Source, md5s: Md5s | None) -> Stored:
             records += [Record(blake3.blake3(chunk).digest(), len(chunk)) for chunk in chunks]
         md5 = blocks.finish()
     return Stored(name_of(records), sum(record.size for record in records), md5)
-
-
-def _take(item: Future[list[Small]] | Source, md5s: Md5s | None) -> tuple[list[Small], Source | None]:
-    if isinstance(item, Source):
-        return [], item
-    found = item.result()
-    if md5s is not None:
-        found = [Small(each.size, md5, each.chunks) for each, md5 in zip(found, md5s.take(), strict=True)]
-    return found, None
-
-
-def _read_all(sources: list[Source], *, has_md5: bool) -> list[Small]:
-    found = []
-    for source in sources:
-        try:
-            found.append(read_small(source, has_md5=has_md5))
-        except OSError:
-            with reported(Path(source.path), "read"):
-                raise
-    return found
-
-
-def _group(sources: Sequence[Source]) -> Iterator[list[Source] | Source]:
-    group: list[Source] = []
-    n_bytes = 0
-    for source in sources:
-        size = source.numbers[0]
-        if size >= SMALL_BYTES:
-            if group:
-                yield group
-            yield source
-            group, n_bytes = [], 0
-            continue
-        group.append(source)
-        n_bytes += size
-        if len(group) == _SMALL_AT_ONCE or n_bytes >= _SMALL_BATCH_BYTES:
-            yield group
-            group, n_bytes = [], 0
-    if group:
-        yield group

@@ -20,10 +20,11 @@ from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
 from petla.storage.files import make_folder, reported, sync_folder
+from petla.storage.objects.beside.counting import Md5s, counting
+from petla.storage.objects.beside.sharing import SMALL_BYTES, is_small, share, sharing
 from petla.storage.objects.disk.uncached import Stage, Stages
 from petla.storage.objects.index import Index, Place, batches_of_bytes
-from petla.storage.objects.intake import Blocks, Small, group_small
-from petla.storage.objects.md5.counting import Md5s, counting
+from petla.storage.objects.intake import Blocks, read_all
 from petla.storage.objects.naming import MOST_BYTES, Record, Stored, build_lists, cut
 from petla.storage.objects.packs import (
     HEADER_BYTES,
@@ -44,7 +45,6 @@ from petla.storage.objects.sources import Source, find_source
 _COMPRESSED_BYTES = 32 << 20
 # what is appended at once
 _BATCH_BYTES, _BATCH = 4 << 20, 256
-_THREADS = 2
 # packs that may wait for the disk, while another one is filled
 _FLUSHES = 1
 _STAGE_BYTES = PACK_BYTES + _BATCH_BYTES + MOST_BYTES + _BATCH * HEADER_BYTES
@@ -79,7 +79,8 @@ class Writer:
         # full packs on their way to the disk, one after the other: a list must not be known before its chunks
         self._flushes: deque[tuple[Future[None], _Tail]] = deque()
         self._flusher = ThreadPoolExecutor(1, thread_name_prefix="flush")
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="objects")
+        # from which a pack is full
+        self._pack_bytes = PACK_BYTES
         self._stages = Stages(_FLUSHES + 1, _STAGE_BYTES)
 
     def put_bytes(self, content: bytes) -> str:
@@ -115,17 +116,36 @@ class Writer:
         return Stored(self._name(records), sum(record.size for record in records), md5)
 
     def put_files(self, sources: Sequence[Source]) -> Iterator[Stored]:
-        """Keep the content of files, and yield what each is, in their order; small ones are read several at a time.
+        """Keep the content of files, and yield what each is, in their order.
+
+        Where there are many small files, a partner keeps a part of them, and commits it on its own.
 
         Raises:
             FileNotFoundError, ConflictError, UnavailableError: as `put_file`.
         """
-        with counting(sources) as md5s:
-            for small, large in group_small(self._pool, sources, md5s):
-                if large is not None:
-                    yield self._put_large(large, md5s)
-                else:
-                    yield from self._put_small(small)
+        large = [source for source in sources if not is_small(source)]
+        with counting(large) as md5s, sharing(sources, self._index.packs.parent) as partner:
+            if partner is not None:
+                self.share_room()
+            for some in share(sources, self.put_small, lambda source: self._put_large(source, md5s), partner):
+                self._progress.advance(sum(each.size for each in some if each.size < SMALL_BYTES))
+                yield from some
+
+    def put_small(self, sources: Sequence[Source]) -> list[Stored]:
+        """Keep the content of small files here.
+
+        Raises:
+            FileNotFoundError, ConflictError, UnavailableError: as `put_file`.
+        """
+        some = read_all(sources)
+        self._keep([_Chunk(*chunk) for each in some for chunk in each.chunks])
+        names = [self._name([Record(digest, len(content)) for digest, content in each.chunks]) for each in some]
+        return [Stored(name, each.size, each.md5) for name, each in zip(names, some, strict=True)]
+
+    def share_room(self) -> None:
+        """Use half the memory and half the time for compressing, since another process does as much beside."""
+        self._pack_bytes = PACK_BYTES // 2
+        self._compressible //= 2
 
     def put_payload(self, entry: Entry, payload: Payload) -> None:
         """Keep an entry as it came from another store.
@@ -164,20 +184,12 @@ class Writer:
 
     def close(self) -> None:
         """End the session; what was not committed does not count."""
-        for pool in (self._pool, self._flusher):
-            pool.shutdown(wait=True, cancel_futures=True)
+        self._flusher.shutdown(wait=True, cancel_futures=True)
         for _, tail in self._flushes:
             tail.close()
         if self._tail is not None:
             self._tail.close()
             self._tail = None
-
-    def _put_small(self, some: list[Small]) -> Iterator[Stored]:
-        self._keep([_Chunk(*chunk) for each in some for chunk in each.chunks])
-        self._progress.advance(sum(each.size for each in some))
-        for each in some:
-            records = [Record(digest, len(content)) for digest, content in each.chunks]
-            yield Stored(self._name(records), each.size, each.md5)
 
     def _put_chunks(self, chunks: Sequence[memoryview]) -> list[Record]:
         found = [_Chunk(blake3.blake3(chunk).digest(), chunk) for chunk in chunks]
@@ -215,7 +227,7 @@ class Writer:
                 self._tail = _Tail(self._index, self._stages)
             self._tail.append(some)
             self._fresh.update(entry.digest for entry, _ in some)
-            if self._tail.size >= PACK_BYTES:
+            if self._tail.size >= self._pack_bytes:
                 self._retire_tail()
 
     def _retire_tail(self) -> None:

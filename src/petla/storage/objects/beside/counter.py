@@ -19,7 +19,7 @@ ASK, ALLOW = 1, 2
 # from the child: kind and a number: how far it has read, or the bytes that follow
 REPLY = struct.Struct("<BQ")
 PROGRESS, COUNTED = 1, 2
-# of each file: errno, md5, size, mtime in ns, inode, mode
+# of a file: errno, md5, size, mtime in ns, inode, mode
 FOUND = struct.Struct("<i16s4q")
 
 # how far it may be before or behind whoever reads the same file
@@ -39,7 +39,7 @@ class Counter:
     def __init__(self, orders: BinaryIO, replies: BinaryIO) -> None:
         self._orders = orders
         self._replies = replies
-        self._asked: deque[tuple[int, list[bytes]]] = deque()
+        self._asked: deque[tuple[int, bytes]] = deque()
         self._number = 0
         self._allowed_bytes = 0
         self._block = memoryview(bytearray(_BLOCK_BYTES))
@@ -53,14 +53,14 @@ class Counter:
         while True:
             while not self._asked:
                 self._read()
-            self._number, paths = self._asked.popleft()
+            self._number, path = self._asked.popleft()
             self._allowed_bytes = MOST_APART_BYTES
-            self._reply(COUNTED, b"".join(map(self._count, paths)))
+            self._reply(COUNTED, self._count(path))
 
     def _read(self) -> None:
         kind, number, value = ORDER.unpack(_read_all(self._orders, ORDER.size))
         if kind == ASK:
-            self._asked.append((number, _read_all(self._orders, value).split(b"\0")))
+            self._asked.append((number, _read_all(self._orders, value)))
         elif number == self._number:
             self._allowed_bytes = value
 

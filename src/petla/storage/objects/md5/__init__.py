@@ -1,1 +1,0 @@
-"""md5, DVC's identity, in a process of its own."""
