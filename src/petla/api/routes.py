@@ -218,7 +218,11 @@ def read_run(ws: Here, run: FromPath[int]) -> Run:
 
 @get("/decisions", sync_to_thread=True)
 def read_decisions(ws: Here, request: Visitor, limit: Limit = 50) -> list[LoggedDecision]:
-    """Return the newest decisions; the query may name model, version, arm, flag, subject, since, until and labelled."""
+    """Return the newest decisions.
+
+    The query may name model, version, arm, served_by, flag, subject, labelled, since, until, and a place `at~seq` as
+    older_than or newer_than, for the page next to it.
+    """
     wanted = {name: value for name, value in request.query_params.items() if name != "limit"}
     return list_decisions(ws, decode_wanted(wanted), limit=limit)
 

@@ -14,7 +14,6 @@ from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
 from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
-from petla.deployments.beside.rollout import RolloutKind
 from petla.deployments.beside.rollouts import promote, stop
 from petla.deployments.deploy import rollback
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
@@ -22,8 +21,10 @@ from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
 from petla.web.blocks import explain
+from petla.web.forms import EndForm, ReasonForm, ThemeForm, VersionForm, WordForm
 from petla.web.pages.approval import make_approval, make_approvals
-from petla.web.pages.decision import make_decision, make_decisions
+from petla.web.pages.decision import make_decision
+from petla.web.pages.decisions import address_of, make_decisions
 from petla.web.pages.incident import make_incident, make_incidents
 from petla.web.pages.model import make_model
 from petla.web.pages.overview import make_overview
@@ -46,45 +47,6 @@ _HTML = "text/html; charset=utf-8"
 _YEAR_S = 365 * 24 * 3600
 
 
-class ReasonForm(msgspec.Struct, frozen=True):
-    """A person's word; the token was checked before it came here."""
-
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class WordForm(msgspec.Struct, frozen=True):
-    """A person's decision in the place of a model's."""
-
-    answer: str = ""
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class VersionForm(msgspec.Struct, frozen=True):
-    """A version, and a person's word."""
-
-    version: int
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class EndForm(msgspec.Struct, frozen=True):
-    """What is to end, and a person's word."""
-
-    kind: RolloutKind
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class ThemeForm(msgspec.Struct, frozen=True):
-    """Light or dark, and the page to go back to."""
-
-    theme: str
-    back: str = "/"
-    csrf_token: str = ""
-
-
 class Problem(Protocol):
     """What an error page says."""
 
@@ -103,6 +65,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_overview,
         show_model,
         show_version,
+        lead_to_decisions,
         show_decisions,
         show_decision,
         show_rollouts,
@@ -169,10 +132,22 @@ def show_version(ws: Here, request: Visitor, model: FromPath[str], version: From
     return _answer(ws, request, "model.html", make_model(ws, model, version))
 
 
-@get("/models/{model:str}/decisions", sync_to_thread=True)
-def show_decisions(ws: Here, request: Visitor, model: FromPath[str]) -> Page:
-    """Show the newest decisions of a model."""
-    return _answer(ws, request, "decisions.html", make_decisions(ws, model))
+@get("/models/{model:str}/decisions", sync_to_thread=False)
+def lead_to_decisions(model: FromPath[str]) -> Page:
+    """Lead on to the decisions of a model."""
+    return _go(address_of({"model": model}))
+
+
+@get("/decisions", sync_to_thread=True)
+def show_decisions(ws: Here, request: Visitor) -> Page:
+    """Show the decisions that the query asks for."""
+    asked = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
+    if len(asked) < len(request.query_params):
+        # a form sends empty fields too; without them the address can be read and passed on
+        return _go(address_of(asked))
+    page = make_decisions(ws, asked)
+    status = HTTPStatus.OK if page.is_clear else HTTPStatus.UNPROCESSABLE_ENTITY
+    return _answer(ws, request, "decisions.html", page, status)
 
 
 @get("/decisions/{decision:str}", sync_to_thread=True)
@@ -342,13 +317,15 @@ def _answer(
 
 def _make_layout(ws: Workspace, request: Visitor) -> contexts.Layout:
     theme = request.cookies.get(THEME_COOKIE, "")
+    # the page that a form was sent from is the one without its last part
+    path = request.url.path.removesuffix("/refuse").removesuffix("/resolve").removesuffix("/decide")
     return contexts.Layout(
         project=ws.name,
         actor=request.user,
         csrf_token=request.auth,
         theme=theme if theme in THEMES else "",
-        # the page that a form was sent from is the one without its last part
-        path=request.url.path.removesuffix("/refuse").removesuffix("/resolve").removesuffix("/decide"),
+        path=path,
+        query=request.url.query,
         waiting=len(list_approvals(ws, ApprovalState.WAITING)),
         unresolved=len(list_unresolved(ws)),
         reviews=count_waiting(ws),
