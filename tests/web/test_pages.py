@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from petla.decisions.losses import LossCount
+from petla.decisions.reviews.reviewing import decide
 from petla.decisions.spans.wanted import FIELDS
 from petla.storage.workspace import Workspace
 from petla.web.pages import decisions
@@ -410,3 +411,36 @@ def test_review_shows_inputs_beside_training_and_takes_a_word(ws: Workspace, cli
     assert "Decided: true" in text_of(taken.text)
     assert "looked out of the window" in text_of(client.get("/audit", headers=HTML).text)
     assert "1 decision of delay to be decided by a person" in text_of(client.get("/", headers=HTML).text)
+
+
+def test_several_reviews_are_decided_at_once_and_each_outcome_is_shown(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    asked = client.get("/reviews", headers=HTML).text
+    ids = re.findall(r'name="ids" value="([^"]+)"', asked)
+    form = {"csrf_token": find_token(asked), "ids": ids, "answer": "true", "reason": "asked the crew"}
+
+    refused = client.post("/reviews/decide", data={**form, "reason": " "}, headers=HTML)
+    none = client.post("/reviews/decide", data={**form, "ids": []}, headers=HTML)
+    decide(ws, ids[1], False, actor="Olga", reason="first")
+    mixed = client.post("/reviews/decide", data=form, headers=HTML)
+
+    assert ids == [REVIEW, REVIEW[:-1] + "7"]
+    assert (refused.status_code, none.status_code, mixed.status_code) == (422, 422, 409)
+    assert "A decision needs a reason" in refused.text
+    assert refused.text.count('name="ids"') == refused.text.count(" checked>") - 1 == 2  # and the answer
+    assert "0 decisions are named: say which" in none.text
+    shown = text_of(mixed.text)
+    assert f"decided {ids[0]} true, says Ada Lovelace" in shown
+    assert f"not taken {ids[1]} decision {ids[1]} was decided by Olga already" in shown
+
+
+def test_reviews_that_were_all_decided_lead_to_an_address_that_shows_them(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    form = {"csrf_token": find_token(client.get("/reviews").text), "answer": "false", "reason": "asked the crew"}
+
+    done = client.post("/reviews/decide", data={**form, "ids": [REVIEW]}, headers=HTML)
+
+    assert (done.status_code, str(done.url)) == (200, f"{BASE}/reviews?decided={REVIEW}")
+    assert f"decided {REVIEW} false, says Ada Lovelace" in text_of(done.text)
+    assert "Waiting: 1" in done.text
+    assert "asked the crew" in client.get("/audit", headers=HTML).text

@@ -20,6 +20,21 @@ class WordForm(msgspec.Struct, frozen=True):
     csrf_token: str = ""
 
 
+class WordsForm(msgspec.Struct, frozen=True):
+    """A person's decision in the place of a model's, for several."""
+
+    # NOTE: one ticked box arrives as a text, several as a list.
+    ids: str | tuple[str, ...] = ()
+    answer: str = ""
+    reason: str = ""
+    csrf_token: str = ""
+
+    @property
+    def ticked(self) -> tuple[str, ...]:
+        """Which are meant."""
+        return (self.ids,) if isinstance(self.ids, str) else self.ids
+
+
 class VersionForm(msgspec.Struct, frozen=True):
     """A version, and a person's word."""
 

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -13,7 +15,15 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
+from petla.decisions.reviews.reviewing import (
+    MOST,
+    Outcome,
+    Review,
+    count_waiting,
+    decide_each,
+    decide_typed,
+    find_review,
+)
 from petla.deployments.beside.rollouts import promote, stop
 from petla.deployments.deploy import rollback
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
@@ -21,7 +31,7 @@ from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
 from petla.web.blocks import explain
-from petla.web.forms import EndForm, ReasonForm, ThemeForm, VersionForm, WordForm
+from petla.web.forms import EndForm, ReasonForm, ThemeForm, VersionForm, WordForm, WordsForm
 from petla.web.pages.approval import make_approval, make_approvals
 from petla.web.pages.decision import make_decision
 from petla.web.pages.decisions import address_of, make_decisions
@@ -84,6 +94,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_reviews,
         show_review,
         decide_review,
+        decide_reviews,
         show_audit,
         choose_theme,
         send_asset,
@@ -251,8 +262,24 @@ def resolve_incident(ws: Here, request: Visitor, incident: FromPath[int], data: 
 
 @get("/reviews", sync_to_thread=True)
 def show_reviews(ws: Here, request: Visitor) -> Page:
-    """Show the decisions that wait for a person."""
-    return _answer(ws, request, "reviews.html", make_reviews(ws))
+    """Show the decisions that wait for a person, above them those that were just decided."""
+    asked = request.query_params.getall("decided", [])
+    decided = [Outcome(each.id, each) for each in (find_review(ws, name) for name in asked[:MOST]) if each]
+    return _answer(ws, request, "reviews.html", make_reviews(ws, decided))
+
+
+@post("/reviews/decide", sync_to_thread=True)
+def decide_reviews(ws: Here, request: Visitor, data: URLEncodedBody[WordsForm]) -> Page:
+    """Take a person's word for several; what could not be decided is said, and the others are."""
+    try:
+        settle = partial(decide_typed, ws, text=data.answer, actor=request.user, reason=data.reason)
+        outcomes = decide_each(data.ticked, settle)
+    except InvalidError as error:
+        page = make_reviews(ws, given=data, fault=explain(error))
+        return _answer(ws, request, "reviews.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if all(isinstance(each.result, Review) for each in outcomes):
+        return _go(f"/reviews?{urlencode({'decided': data.ticked}, doseq=True)}")
+    return _answer(ws, request, "reviews.html", make_reviews(ws, outcomes, given=data), HTTPStatus.CONFLICT)
 
 
 @get("/reviews/{decision:str}", sync_to_thread=True)
@@ -265,8 +292,7 @@ def show_review(ws: Here, request: Visitor, decision: FromPath[str]) -> Page:
 def decide_review(ws: Here, request: Visitor, decision: FromPath[str], data: URLEncodedBody[WordForm]) -> Page:
     """Take a person's word, which needs a reason."""
     try:
-        given = read_answer(ws, get_review(ws, decision), data.answer)
-        decide(ws, decision, given, actor=request.user, reason=data.reason)
+        decide_typed(ws, decision, data.answer, actor=request.user, reason=data.reason)
     except InvalidError as error:
         page = make_review(ws, decision, fault=explain(error), typed=data.reason, chosen=data.answer)
         return _answer(ws, request, "review.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
