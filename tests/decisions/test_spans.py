@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 import pytest
 
-from petla.core.errors import InvalidError
+from petla.core.errors import InvalidError, NotFoundError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions import records
@@ -125,6 +125,7 @@ def test_span_is_exported_page_by_page_oldest_first(
 ) -> None:
     monkeypatch.setattr(records, "PAGE_ROWS", 2)
     target = tmp_path / "out" / f"span{suffix}"
+    target.parent.mkdir()
 
     n_rows = export_span(shop, decode_wanted({"since": "2026-01-01T12:00:01Z"}), target)
 
@@ -161,6 +162,14 @@ def test_export_names_the_forms_that_it_knows(shop: Workspace, tmp_path: Path) -
         export_span(shop, decode_wanted({}), tmp_path / "span.xlsx")
 
     assert ".parquet or .csv or .jsonl" in caught.value.hint
+
+
+def test_export_into_a_folder_that_is_not_there_names_it_and_makes_nothing(shop: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"there is no folder .*novembr") as caught:
+        export_span(shop, decode_wanted({}), tmp_path / "novembr" / "span.jsonl")
+
+    assert f"mkdir -p {tmp_path}/novembr" in caught.value.hint
+    assert not (tmp_path / "novembr").exists()
 
 
 def test_document_names_every_field_in_its_order() -> None:
