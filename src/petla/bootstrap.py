@@ -1,5 +1,6 @@
 """The composition root: the one place that reads the settings and puts the parts together."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from petla.cli.app import run_cli
 from petla.cli.output import say
 from petla.cli.parts import Parts
-from petla.core.errors import NotFoundError
+from petla.core.errors import BusyError, NotFoundError, UnavailableError
 from petla.core.settings import decode_settings
 from petla.storage.workspace import Workspace, open_workspace
 
@@ -71,8 +72,12 @@ def serve(workspace: Workspace) -> int:
     from petla.serving.supervisor import Supervisor
     from petla.storage.files import lock
 
-    signal.signal(signal.SIGTERM, _leave)
-    with lock(workspace.state / "up.lock", purpose="petla up"):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock(workspace.state / "up.lock", purpose="petla up"))
+        except BusyError as error:
+            raise _name_running(workspace, error) from error
+        signal.signal(signal.SIGTERM, _leave)
         supervisor = Supervisor(workspace)
         # The workers start first: they load while the control plane imports.
         supervisor.start()
@@ -80,6 +85,22 @@ def serve(workspace: Workspace) -> int:
             return _watch_control_plane(workspace, supervisor)
         finally:
             supervisor.stop()
+
+
+def _name_running(workspace: Workspace, error: BusyError) -> BusyError:
+    """Return the error of a second `petla up`: where the first one is, if it has come so far."""
+    from petla.api.sessions import running_address
+    from petla.deployments.server import find_server
+
+    server = find_server(workspace.state)
+    try:
+        pages = running_address(workspace)
+    except UnavailableError:
+        return BusyError(f"{error.message}, and its pages are not there yet", hint="'petla status' says how far it is")
+    serving = f"serving on {server.url}, " if server is not None else ""
+    return BusyError(
+        f"{error.message}: {serving}pages on {pages}", hint="open its pages with 'petla link', or stop it first"
+    )
 
 
 def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:

@@ -104,6 +104,7 @@ def test_unforeseen_error_shows_nothing_of_its_inside(
         ("GET", "/api/decisions/nothing", 404, None),
         ("GET", "/api/decisions?labelled=perhaps", 422, "labelled"),
         ("GET", "/api/decisions?colour=red", 422, "colour"),
+        ("GET", "/api/decisions?newer_than=here", 422, "newer_than"),
         ("GET", "/api/audit?limit=0", 400, "limit"),
         ("GET", "/api/audit?limit=x", 400, "limit"),
         ("GET", "/api/approvals?in_state=maybe", 400, "in_state"),
@@ -172,7 +173,10 @@ def test_lists_and_single_things_are_read(reader: Client) -> None:
     assert [each["seq"] for each in read("/audit?limit=2")] == [3, 2]
     assert read("/decisions/01920000-0000-7000-8000-000000000000")["inputs"]["month"] == 7
     assert read("/decisions/01920000-0000-7000-8000-000000000000")["feedback"][0]["status"] == "first"
-    assert [each["id"][-2:] for each in read("/decisions?model=delay&arm=canary&labelled=yes&limit=2")] == ["08", "04"]
+    canary = read("/decisions?model=delay&arm=canary&labelled=yes&limit=2")
+    place = f"{canary[-1]['at']}~{canary[-1]['seq']}"
+    assert [each["id"][-2:] for each in canary] == ["08", "04"]
+    assert [each["id"][-2:] for each in read(f"/decisions?served_by=canary&older_than={place}")] == ["00"]
 
 
 def test_grant_deploys_and_says_who(ws: Workspace, client: Client) -> None:

@@ -45,6 +45,37 @@ def test_word_is_taken_once_by_the_session_s_person(client: Client, ws: Workspac
     assert (second.status_code, second.json()["error"]["code"]) == (409, "conflict")
 
 
+def test_several_are_decided_with_one_word_and_each_outcome_is_told(client: Client, ws: Workspace) -> None:
+    other = REVIEW[:-1] + "7"
+    client.post(f"/api/reviews/{other}", json={"answer": False, "reason": "first"})
+
+    answer = client.post("/api/reviews", json={"ids": [REVIEW, other, "none"], "answer": True, "reason": "second"})
+
+    done, late, unknown = answer.json()
+    assert answer.status_code == 200
+    assert (done["id"], done["review"]["answer"], done["review"]["decided_by"]) == (REVIEW, True, ws.actor)
+    assert done["error"] is None
+    assert (late["review"], late["error"]["code"]) == (None, "conflict")
+    assert "was decided by Ada Lovelace already" in late["error"]["message"]
+    assert (unknown["id"], unknown["error"]["code"]) == ("none", "not_found")
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "field"),
+    [
+        ({"ids": [REVIEW], "answer": True, "reason": " "}, 422, "reason"),
+        ({"ids": [], "answer": True, "reason": "x"}, 422, "ids"),
+        ({"ids": REVIEW, "answer": True, "reason": "x"}, 400, "ids"),
+    ],
+)
+def test_word_for_several_with_a_fault_is_refused(
+    client: Client, word: dict[str, object], status: int, field: str
+) -> None:
+    refused = client.post("/api/reviews", json=word)
+
+    assert (refused.status_code, refused.json()["error"]["field"]) == (status, field)
+
+
 @pytest.mark.parametrize(
     ("word", "status", "field"),
     [

@@ -3,11 +3,13 @@
 import hashlib
 import hmac
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,26 @@ from typing import Any
 import msgspec
 import pytest
 
-from petla.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, PetlaError
+from petla.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    PetlaError,
+    UnavailableError,
+)
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import get_decision
 from petla.decisions.record import Truth
 from petla.decisions.reviews.reviewing import (
+    MOST,
+    Review,
     ReviewState,
     count_waiting,
     decide,
+    decide_each,
+    decide_typed,
     find_review,
     get_review,
     list_reviews,
@@ -33,6 +46,7 @@ from petla.decisions.reviews.reviewing import (
 from petla.decisions.reviews.webhook import Courier
 from petla.decisions.shipper import ship
 from petla.storage.workspace import Workspace
+from tests.cli.calling import call
 from tests.decisions.logged import make_decision, spool
 from tests.deployments.tiny import PROJECT, add_version, open_shop
 
@@ -181,6 +195,78 @@ def test_of_two_who_decide_at_once_one_is_told_that_it_is_over(ws: Workspace) ->
 
     assert said[0] in ("ola", "jan")
     assert f"was decided by {said[0]} already" in said[1]
+
+
+def test_of_several_each_is_decided_for_itself_as_one_alone_is(ws: Workspace) -> None:
+    with receiving() as (address, kept):
+        told, _ = with_webhook(ws, address)
+        decide(told, "id-1", False, actor="jan", reason="I was first")
+        settle = partial(decide_typed, told, text="true", actor="ola", reason=" called them ")
+
+        outcomes = decide_each(["id-1", "id-9", "id-3", "id-3"], settle)
+        Courier(told).deliver_due()
+
+    taken = outcomes[2].result
+    assert [each.id for each in outcomes] == ["id-1", "id-9", "id-3"]
+    assert "id-1 was decided by jan already" in str(outcomes[0].result)
+    assert isinstance(outcomes[1].result, NotFoundError)
+    assert isinstance(taken, Review)
+    assert (taken.answer, taken.decided_by, taken.reason) == (True, "ola", "called them")
+    assert get_review(told, "id-1").decided_by == "jan"
+    entry = ws.ledger.list_newest(limit=1)[0]
+    assert (entry.action, entry.actor, entry.reason) == ("decision.reviewed", "ola", "called them")
+    assert entry.details["decision"] == "id-3"
+    assert [json.loads(body)["id"] for body in kept.bodies] == ["id-1", "id-3"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "reason", "field"),
+    [
+        (["id-1", "id-3"], " ", "reason"),
+        ([], "x", "ids"),
+        ([f"id-{number}" for number in range(MOST + 1)], "x", "ids"),
+    ],
+)
+def test_word_that_counts_for_none_is_refused_as_a_whole(
+    ws: Workspace, ids: list[str], reason: str, field: str
+) -> None:
+    with pytest.raises(InvalidError) as caught:
+        decide_each(ids, partial(decide_typed, ws, text="true", actor="ola", reason=reason))
+
+    assert caught.value.field == field
+    assert count_waiting(ws) == 2
+
+
+def test_when_the_database_goes_away_the_rest_is_reported_and_not_tried(ws: Workspace) -> None:
+    tried = []
+
+    def settle(name: str) -> Review:
+        # stands for a server that goes away behind the first decision
+        tried.append(name)
+        if len(tried) > 1:
+            raise UnavailableError("the database does not answer")
+        return decide(ws, name, True, actor="ola", reason="x")
+
+    outcomes = decide_each(["id-1", "id-3", "id-2"], settle)
+
+    assert [type(each.result) for each in outcomes] == [Review, UnavailableError, UnavailableError]
+    assert tried == ["id-1", "id-3"]
+
+
+def test_command_reports_what_came_of_each(ws: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("reviews", "decide", "id-1", "id-3", "--answer", "true", "--reason", "called them")
+    decide(ws, "id-1", True, actor="jan", reason="first")
+
+    statuses = [call(ws, *words), call(ws, *words, "--json")]
+
+    said, _, document = capsys.readouterr().out.partition("\n[")
+    assert statuses == [1, 1]
+    assert "1 of 2 decisions decided" in said
+    assert re.search(r"id-1 +decision id-1 was decided by jan already\nid-3 +true, says ada\n", said)
+    assert [(each["id"], each["review"], each["error"]["code"]) for each in json.loads("[" + document)] == [
+        ("id-1", None, "conflict"),
+        ("id-3", None, "conflict"),
+    ]
 
 
 @pytest.mark.parametrize(("typed", "read"), [("true", True), (" FALSE ", False)])

@@ -9,11 +9,12 @@ import msgspec
 import polars as pl
 import pytest
 
-from petla.core.errors import InvalidError
+from petla.core.errors import InvalidError, NotFoundError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions import records
-from petla.decisions.log import list_decisions
+from petla.decisions.log import Page, list_decisions, list_page
+from petla.decisions.record import LoggedDecision, Place
 from petla.decisions.shipper import ship
 from petla.decisions.spans.files import FIELDS, export_span
 from petla.decisions.spans.wanted import decode_wanted
@@ -55,6 +56,8 @@ def shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
         ({"model": "fraud:2"}, []),
         ({"flag": "unseen"}, [4, 1]),
         ({"flag": "uns_en"}, []),
+        ({"served_by": "champion", "until": "2026-01-01T12:00:02Z"}, [1, 0]),
+        ({"served_by": "standby"}, []),
         ({"subject": "card 1"}, [5, 4, 3]),
         ({"labelled": "yes"}, [2]),
         ({"labelled": "no", "version": "1", "arm": "champion"}, [4, 0]),
@@ -74,7 +77,11 @@ def test_decisions_are_chosen_by_what_is_wanted(shop: Workspace, wanted: dict[st
         ("version", "three", "whole number"),
         ("labelled", "maybe", "labelled=yes"),
         ("since", "yesterday", "2026-03-01"),
+        ("since", "0001-01-01T00:00+05:00", "2026-03-01"),
         ("model", "fraud:", "MODEL:VERSION"),
+        ("version", "9999999999", "whole number"),
+        ("subject", "a\0b", "leave it out"),
+        ("older_than", "17", "'at' and 'seq'"),
     ],
 )
 def test_what_is_not_clear_is_named_with_what_to_write(name: str, value: str, hint: str) -> None:
@@ -86,12 +93,39 @@ def test_what_is_not_clear_is_named_with_what_to_write(name: str, value: str, hi
     assert hint in fault.hint
 
 
+def test_pages_stay_as_they_are_while_decisions_come(shop: Workspace) -> None:
+    def turn(name: str, of: LoggedDecision) -> Page:
+        return list_page(shop, decode_wanted({"model": "fraud", name: str(Place(of.at, of.seq))}), limit=4)
+
+    first = list_page(shop, limit=4)
+    spool(shop, [make_decision(i) for i in (6, 7, 8, 9, 10)], [msgspec.structs.replace(make_decision(3), id="late")])
+    ship(shop)
+    second = turn("older_than", first.decisions[-1])
+    newer = turn("newer_than", first.decisions[0])
+    newest = turn("newer_than", newer.decisions[0])
+    back = turn("newer_than", second.decisions[0])
+
+    assert [(ids_of(page), page.has_newer, page.has_older) for page in (first, second, newer, newest, back)] == [
+        (["id-5", "id-4", "id-3", "id-2"], False, True),
+        (["id-1", "id-0"], True, False),
+        (["id-9", "id-8", "id-7", "id-6"], True, True),
+        (["id-10"], False, True),
+        # the same moment as id-3, and stored behind it
+        (["id-4", "late", "id-3", "id-2"], True, True),
+    ]
+
+
+def ids_of(page: Page) -> list[str]:
+    return [decision.id for decision in page.decisions]
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl"])
 def test_span_is_exported_page_by_page_oldest_first(
     shop: Workspace, tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(records, "PAGE_ROWS", 2)
     target = tmp_path / "out" / f"span{suffix}"
+    target.parent.mkdir()
 
     n_rows = export_span(shop, decode_wanted({"since": "2026-01-01T12:00:01Z"}), target)
 
@@ -128,6 +162,14 @@ def test_export_names_the_forms_that_it_knows(shop: Workspace, tmp_path: Path) -
         export_span(shop, decode_wanted({}), tmp_path / "span.xlsx")
 
     assert ".parquet or .csv or .jsonl" in caught.value.hint
+
+
+def test_export_into_a_folder_that_is_not_there_names_it_and_makes_nothing(shop: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"there is no folder .*novembr") as caught:
+        export_span(shop, decode_wanted({}), tmp_path / "novembr" / "span.jsonl")
+
+    assert f"mkdir -p {tmp_path}/novembr" in caught.value.hint
+    assert not (tmp_path / "novembr").exists()
 
 
 def test_document_names_every_field_in_its_order() -> None:

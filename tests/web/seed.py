@@ -21,6 +21,7 @@ from petla.models.signature import InputField, Signature
 from petla.models.states import State
 from petla.models.version import Certificate
 from petla.storage import tables
+from petla.storage.database import writing
 from petla.storage.workspace import Workspace
 
 PROJECT = """
@@ -133,6 +134,12 @@ def seed_after_swap(ws: Workspace, model: str) -> None:
             _add(change.connection, tables.windows, ws, **key, counts="{}", closed=True, **span)
             metrics = msgspec.json.encode({"accuracy": accuracy}).decode()
             _add(change.connection, tables.quality_windows, ws, **key, metrics=metrics, last_feedback=1, **span)
+
+
+def add_decision(ws: Workspace, i: int) -> None:
+    """Write one more decision; those up to 11 are there already."""
+    with writing(ws.engine) as connection:
+        _add_decision(ws, connection, "delay", i)
 
 
 QUESTION = (
@@ -326,44 +333,42 @@ def _seed_approval(ws: Workspace, connection: Connection, model: str) -> None:
 
 def _seed_decisions(ws: Workspace, connection: Connection, model: str) -> None:
     for i in range(12):
-        inputs = {
-            "month": 7,
-            "hour": 6 + i,
-            "temperature": 24.5 + i,
-            "carrier": "DL",
-            "distance": 733,
-            "wind_speed": None,
-        }
-        score = 0.12 + 0.06 * i
-        label = score >= 0.5
-        name = f"01920000-0000-7000-8000-{i:012d}"
-        _add(
-            connection,
-            tables.decisions,
-            ws,
-            id=name if model == "delay" else name.replace("0192", model[:4]),
-            request_id="r",
-            at=_at(12 - i),
-            model=model,
-            version=2,
-            inputs=msgspec.json.encode(inputs).decode(),
-            label="true" if label else "false",
-            score=score,
-            served_by="champion" if i % 4 else "canary",
-            latency_us=190 + 7 * i,
-            worker="0",
-            trace_id="4bf92f3577b34da6a3ce929d0e0e4736" if i % 3 == 0 else "",
-            arm="champion" if i % 4 else "canary",
-            flags='["far_outside"]' if i % 5 == 0 else "[]",
-            subject=f"passenger-{i % 2}",
-            explanation="[0.1,-0.3,0.2,0.05,0.0,0.01]" if i % 6 == 0 else "[]",
-        )
+        name, label = _add_decision(ws, connection, model, i)
         if model == "delay" and i in (2, 6, 7):
-            _add_review(ws, connection, name, i, "true" if label else "false")
+            _add_review(ws, connection, name, i, label)
         if i < 9:
             truth = "true" if i % 4 == 0 else "false"
             said = {"truth": truth, "at": _at(1), "decided_at": _at(12 - i), "status": "first"}
             _add(connection, tables.feedback, ws, decision_id=name, **said)
+
+
+def _add_decision(ws: Workspace, connection: Connection, model: str, i: int) -> tuple[str, str]:
+    inputs = {"month": 7, "hour": 6 + i, "temperature": 24.5 + i, "carrier": "DL", "distance": 733, "wind_speed": None}
+    score = 0.12 + 0.06 * i
+    label = "true" if score >= 0.5 else "false"
+    name = f"01920000-0000-7000-8000-{i:012d}"
+    _add(
+        connection,
+        tables.decisions,
+        ws,
+        id=name if model == "delay" else name.replace("0192", model[:4]),
+        request_id="r",
+        at=_at(12 - i),
+        model=model,
+        version=2,
+        inputs=msgspec.json.encode(inputs).decode(),
+        label=label,
+        score=score,
+        served_by="champion" if i % 4 else "canary",
+        latency_us=190 + 7 * i,
+        worker="0",
+        trace_id="4bf92f3577b34da6a3ce929d0e0e4736" if i % 3 == 0 else "",
+        arm="champion" if i % 4 else "canary",
+        flags='["far_outside"]' if i % 5 == 0 else "[]",
+        subject=f"passenger-{i % 2}",
+        explanation="[0.1,-0.3,0.2,0.05,0.0,0.01]" if i % 6 == 0 else "[]",
+    )
+    return name, label
 
 
 def _add_review(ws: Workspace, connection: Connection, name: str, i: int, label: str) -> None:

@@ -23,7 +23,7 @@ REVIEW = "/reviews/01920000-0000-7000-8000-000000000006"
 PAGES = (
     "/",
     "/models/delay",
-    "/models/delay/decisions",
+    "/decisions?flag=far_outside",
     "/approvals",
     "/approvals/1",
     "/reviews",
@@ -167,6 +167,7 @@ def test_no_page_is_wider_than_the_screen_and_every_control_is_named(page: "Page
     page.set_viewport_size({"width": width, "height": 900})
     for path in PAGES:
         page.goto(f"{site.address}{path}")
+        page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
         assert page.evaluate(NAMELESS) == [], path
 

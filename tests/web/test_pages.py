@@ -2,21 +2,25 @@
 
 import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 
 import pytest
 
 from petla.decisions.losses import LossCount
+from petla.decisions.reviews.reviewing import decide
+from petla.decisions.spans.wanted import FIELDS
 from petla.storage.workspace import Workspace
+from petla.web.pages import decisions
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
-from tests.web.seed import EMPTY, MORE_MODELS, PROJECT, QUESTION, seed_after_swap, seed_loop
+from tests.web.seed import EMPTY, MORE_MODELS, PROJECT, QUESTION, add_decision, seed_after_swap, seed_loop
 
 REVIEWED, REVIEW = "01920000-0000-7000-8000-000000000002", "01920000-0000-7000-8000-000000000006"
 PAGES = (
     "/",
     "/models/delay",
     "/models/delay/versions/3",
-    "/models/delay/decisions",
+    "/decisions?model=delay&flag=far_outside",
     f"/decisions/{REVIEW}",
     "/approvals",
     "/approvals/1",
@@ -283,7 +287,7 @@ def test_theme_is_remembered_and_leads_back(client: Client, back: str, leads_to:
 
 
 def test_page_links_to_nothing_that_is_not_there(reader: Client) -> None:
-    links = {link for path in PAGES for link in re.findall(r'href="(/[^"]*)"', reader.get(path).text)}
+    links = {unescape(link) for path in PAGES for link in re.findall(r'href="(/[^"]*)"', reader.get(path).text)}
 
     assert len(links) > 12
     broken = {link: reader.get(link).status_code for link in links if reader.get(f"{BASE}{link}").status_code != 200}
@@ -309,6 +313,75 @@ def test_decision_has_a_page_that_the_list_leads_to(reader: Client) -> None:
     )
     assert missing.status_code == 404
     assert "not in the log" in missing.text
+
+
+def ids_of(html: str) -> list[str]:
+    """The ends of the decisions' ids, in the order of the page."""
+    return re.findall(r'href="/decisions/[0-9a-f-]{34}(\d\d)"', html)
+
+
+def test_form_leads_to_an_address_that_shows_the_same_to_a_colleague(reader: Client) -> None:
+    fields = re.findall(r'<input id="by-\w+" name="(\w+)"', reader.get("/decisions").text)
+    sent = dict.fromkeys(fields, "") | {"served_by": "canary", "since": "2026-07-14T09:20Z"}
+
+    answer = reader.get("/decisions", params=sent, headers=HTML)
+
+    assert set(fields) == set(FIELDS) - {"older_than", "newer_than"}
+    assert str(answer.url) == f"{BASE}/decisions?served_by=canary&since=2026-07-14T09:20Z"
+    assert ids_of(answer.text) == ["08", "04"]
+    assert 'value="canary"' in answer.text
+    assert "petla decisions list --where served_by=canary --where since=2026-07-14T09:20Z" in text_of(answer.text)
+    assert 'value="/decisions?served_by=canary&amp;since=2026-07-14T09:20Z"' in answer.text  # the theme leads back
+
+
+def test_nothing_that_matches_says_why_and_how_to_go_on(reader: Client) -> None:
+    answer = reader.get("/decisions?model=delay&arm=canary&subject=passenger-1", headers=HTML)
+
+    assert answer.status_code == 200
+    assert "None of 12 decisions has all of this: model delay, arm canary, subject passenger-1." in text_of(answer.text)
+    ways = [unescape(link) for link in re.findall(r'<li><a href="([^"]*)">', answer.text)]
+    assert ways[1:] == ["/decisions?model=delay&subject=passenger-1", "/decisions?model=delay&arm=canary", "/decisions"]
+    assert [len(ids_of(reader.get(way).text)) for way in ways[1:]] == [6, 3, 12]
+
+
+def test_what_cannot_be_read_is_said_beside_its_field(reader: Client) -> None:
+    answer = reader.get("/decisions?since=yesterday&colour=red&arm=canary", headers=HTML)
+
+    assert answer.status_code == 422
+    assert "&#39;yesterday&#39; is no moment: write it as 2026-03-01" in answer.text
+    assert re.search(r'value="yesterday"[^>]* aria-invalid="true" aria-describedby="fault-since"', answer.text)
+    assert "colour: is nothing that decisions are chosen by" in answer.text
+    assert not ids_of(answer.text)
+
+
+def test_pages_of_decisions_follow_each_other_while_others_come(
+    ws: Workspace, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "_SHOWN", 5)
+    seed_loop(ws)
+
+    def turn(html: str, name: str) -> str:
+        link = re.search(rf'href="([^"]*)"[^>]*>{name}<', html)
+        assert link is not None, name
+        return client.get(unescape(link[1]), headers=HTML).text
+
+    first = client.get("/decisions?model=delay").text
+    add_decision(ws, 12)
+    second = turn(first, "Older")
+    third = turn(second, "Older")
+    back = turn(turn(third, "Newer"), "Newer")
+    newest = turn(back, "Newer")
+
+    assert [ids_of(page) for page in (first, second, third)] == [
+        ["11", "10", "09", "08", "07"],
+        ["06", "05", "04", "03", "02"],
+        ["01", "00"],
+    ]
+    assert (">Older<" in third, ids_of(back), ids_of(newest)) == (False, ids_of(first), ["12"])
+    assert ids_of(turn(second, "Newest")) == ["12", "11", "10", "09", "08"]
+    beyond = client.get("/decisions?older_than=2000-01-01T00:00:00.000000Z~1").text
+    assert "Nothing stands beyond this place" in text_of(beyond)
+    assert ids_of(turn(beyond, "the newest"))[0] == "12"
 
 
 def test_lost_decisions_are_said_where_people_look(ws: Workspace, client: Client) -> None:
@@ -338,3 +411,36 @@ def test_review_shows_inputs_beside_training_and_takes_a_word(ws: Workspace, cli
     assert "Decided: true" in text_of(taken.text)
     assert "looked out of the window" in text_of(client.get("/audit", headers=HTML).text)
     assert "1 decision of delay to be decided by a person" in text_of(client.get("/", headers=HTML).text)
+
+
+def test_several_reviews_are_decided_at_once_and_each_outcome_is_shown(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    asked = client.get("/reviews", headers=HTML).text
+    ids = re.findall(r'name="ids" value="([^"]+)"', asked)
+    form = {"csrf_token": find_token(asked), "ids": ids, "answer": "true", "reason": "asked the crew"}
+
+    refused = client.post("/reviews/decide", data={**form, "reason": " "}, headers=HTML)
+    none = client.post("/reviews/decide", data={**form, "ids": []}, headers=HTML)
+    decide(ws, ids[1], False, actor="Olga", reason="first")
+    mixed = client.post("/reviews/decide", data=form, headers=HTML)
+
+    assert ids == [REVIEW, REVIEW[:-1] + "7"]
+    assert (refused.status_code, none.status_code, mixed.status_code) == (422, 422, 409)
+    assert "A decision needs a reason" in refused.text
+    assert refused.text.count('name="ids"') == refused.text.count(" checked>") - 1 == 2  # and the answer
+    assert "0 decisions are named: say which" in none.text
+    shown = text_of(mixed.text)
+    assert f"decided {ids[0]} true, says Ada Lovelace" in shown
+    assert f"not taken {ids[1]} decision {ids[1]} was decided by Olga already" in shown
+
+
+def test_reviews_that_were_all_decided_lead_to_an_address_that_shows_them(ws: Workspace, client: Client) -> None:
+    seed_loop(ws)
+    form = {"csrf_token": find_token(client.get("/reviews").text), "answer": "false", "reason": "asked the crew"}
+
+    done = client.post("/reviews/decide", data={**form, "ids": [REVIEW]}, headers=HTML)
+
+    assert (done.status_code, str(done.url)) == (200, f"{BASE}/reviews?decided={REVIEW}")
+    assert f"decided {REVIEW} false, says Ada Lovelace" in text_of(done.text)
+    assert "Waiting: 1" in done.text
+    assert "asked the crew" in client.get("/audit", headers=HTML).text

@@ -15,6 +15,7 @@ from litestar.types import ControllerRouterHandler, Message, Scope
 import petla
 from petla.api.door import Door, secure
 from petla.api.problems import Problem, describe, status_of
+from petla.api.refusals import Refusals
 from petla.api.routes import make_routes
 from petla.storage.workspace import Workspace
 
@@ -75,6 +76,7 @@ def make_app(
         before_send=[_send_secured],
         exception_handlers={Exception: _make_error_answer(error_page)},
         openapi_config=_describe_api(),
+        plugins=[Refusals()],
         # The handler above logs; Litestar's own log would print whole requests beside it.
         logging_config=None,
         request_max_body_size=1024 * 1024,

@@ -9,6 +9,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 
 from petla.api.deployments import HANDLERS as DEPLOYMENTS
+from petla.api.problems import Problem, describe
 from petla.api.status import (
     ModelStatus,
     Status,
@@ -19,7 +20,15 @@ from petla.api.status import (
 )
 from petla.decisions.log import get_decision, list_decisions
 from petla.decisions.record import LoggedDecision, Truth
-from petla.decisions.reviews.reviewing import Review, ReviewState, decide, get_review, list_reviews
+from petla.decisions.reviews.reviewing import (
+    Outcome,
+    Review,
+    ReviewState,
+    decide,
+    decide_each,
+    get_review,
+    list_reviews,
+)
 from petla.decisions.spans.wanted import decode_wanted
 from petla.incidents.incident import Incident, IncidentState
 from petla.incidents.incidents import acknowledge, get_incident, list_incidents, resolve
@@ -57,6 +66,22 @@ class Word(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
 
 
+class Words(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A person's decision in the place of a model's, for several."""
+
+    ids: tuple[str, ...]
+    answer: Truth
+    reason: str = ""
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """What came of one of several decisions: the decided review, or why it was not decided."""
+
+    id: str
+    review: Review | None
+    error: Problem | None
+
+
 class Reviewed(msgspec.Struct, frozen=True):
     """A review with the decision that it is about."""
 
@@ -84,6 +109,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         read_reviews,
         read_review,
         decide_review,
+        decide_reviews,
         read_incidents,
         read_incident,
         acknowledge_incident,
@@ -176,6 +202,13 @@ def decide_review(ws: Here, decision: FromPath[str], request: Visitor, data: JSO
     return decide(ws, decision, data.answer, actor=request.user, reason=data.reason)
 
 
+@post("/reviews", status_code=200, sync_to_thread=True)
+def decide_reviews(ws: Here, request: Visitor, data: JSONBody[Words]) -> list[Decided]:
+    """Decide several with one answer and one reason, each for itself; return what came of each."""
+    done = decide_each(data.ids, lambda each: decide(ws, each, data.answer, actor=request.user, reason=data.reason))
+    return [_report(each) for each in done]
+
+
 @get("/incidents", sync_to_thread=True)
 def read_incidents(
     ws: Here,
@@ -218,7 +251,11 @@ def read_run(ws: Here, run: FromPath[int]) -> Run:
 
 @get("/decisions", sync_to_thread=True)
 def read_decisions(ws: Here, request: Visitor, limit: Limit = 50) -> list[LoggedDecision]:
-    """Return the newest decisions; the query may name model, version, arm, flag, subject, since, until and labelled."""
+    """Return the newest decisions.
+
+    The query may name model, version, arm, served_by, flag, subject, labelled, since, until, and a place `at~seq` as
+    older_than or newer_than, for the page next to it.
+    """
     wanted = {name: value for name, value in request.query_params.items() if name != "limit"}
     return list_decisions(ws, decode_wanted(wanted), limit=limit)
 
@@ -233,3 +270,9 @@ def read_decision(ws: Here, decision: FromPath[str]) -> LoggedDecision:
 def read_audit(ws: Here, limit: Limit = 50) -> list[Entry]:
     """Return the newest entries of the audit trail, newest first."""
     return ws.ledger.list_newest(limit=limit)[::-1]
+
+
+def _report(outcome: Outcome) -> Decided:
+    if isinstance(outcome.result, Review):
+        return Decided(outcome.id, outcome.result, None)
+    return Decided(outcome.id, None, describe(outcome.result).error)

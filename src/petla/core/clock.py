@@ -37,7 +37,7 @@ def read_moment(text: str) -> datetime:
     """
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise InvalidError(
             f"{text!r} is no moment", hint="write it as 2026-03-01 or 2026-03-01T12:00", field="at"
         ) from error

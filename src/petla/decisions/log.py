@@ -14,10 +14,31 @@ from petla.storage.workspace import Workspace
 _ALL = Wanted()
 
 
+class Page(msgspec.Struct, frozen=True):
+    """Decisions that stand together in the log, newest first, and whether others stand beside them."""
+
+    decisions: tuple[LoggedDecision, ...]
+    has_newer: bool
+    has_older: bool
+
+
 def list_decisions(ws: Workspace, wanted: Wanted = _ALL, *, limit: int = 50) -> list[LoggedDecision]:
-    """Return the newest of the decisions that are meant, the newest first."""
+    """Return the newest of the decisions that are meant, the newest first.
+
+    Those that are to be newer than a place are the ones next to it: so pages follow each other in both directions.
+    """
     with reading(ws.engine) as connection:
         return records.list_decisions(connection, ws.name, wanted, limit)
+
+
+def list_page(ws: Workspace, wanted: Wanted = _ALL, *, limit: int = 50) -> Page:
+    """Return a page of what `list_decisions` lists."""
+    found = list_decisions(ws, wanted, limit=limit + 1)
+    is_more = len(found) > limit
+    # NOTE: beside a place stands at least the decision that it was taken from.
+    if wanted.newer_than is not None:
+        return Page(tuple(found[-limit:]), has_newer=is_more, has_older=True)
+    return Page(tuple(found[:limit]), has_newer=wanted.older_than is not None, has_older=is_more)
 
 
 def get_decision(ws: Workspace, decision_id: str) -> LoggedDecision:

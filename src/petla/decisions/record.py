@@ -162,6 +162,17 @@ class LoggedDecision(msgspec.Struct, frozen=True, kw_only=True):
     shadows: tuple[LoggedShadow, ...] = ()
 
 
+class Place(msgspec.Struct, frozen=True):
+    """Where a decision stands in the log: decisions that arrive later move nothing before or behind it."""
+
+    at: str
+    seq: int
+
+    def __str__(self) -> str:
+        """Write it as people and programs pass it on."""
+        return f"{self.at}~{self.seq}"
+
+
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """Which decisions are meant; what is None does not matter."""
 
@@ -170,6 +181,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     arm: str | None = None
     # has this flag
     flag: str | None = None
+    # what answered
+    served_by: str | None = None
     subject: str | None = None
     # made at this stored moment or later
     since: str | None = None
@@ -177,6 +190,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     until: str | None = None
     # whether the truth is known
     labelled: bool | None = None
+    # stands behind this place, where the newest come first
+    older_than: Place | None = None
+    # stands before it
+    newer_than: Place | None = None
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):

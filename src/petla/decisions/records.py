@@ -1,6 +1,6 @@
 """Rows of decisions and shadow answers, and how far each spool was read."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -124,10 +124,12 @@ def add_shadows(connection: Connection, rows: Sequence[ShadowRow]) -> None:
 
 
 def list_decisions(connection: Connection, project: str, wanted: Wanted, limit: int) -> list[LoggedDecision]:
-    """Return decisions, newest first."""
-    order = (decisions.c.at.desc(), decisions.c.seq.desc())
+    """Return decisions, newest first: the newest of them, or those next to the place that they are newer than."""
+    is_upwards = wanted.newer_than is not None
+    order = [column if is_upwards else column.desc() for column in (decisions.c.at, decisions.c.seq)]
     query = _decisions().where(meets(project, wanted)).order_by(*order).limit(limit)
-    return _decisions_of(connection, connection.execute(query))
+    found = _decisions_of(connection, connection.execute(query))
+    return found[::-1] if is_upwards else found
 
 
 def list_pages(connection: Connection, project: str, wanted: Wanted) -> Iterator[list[LoggedDecision]]:
@@ -218,23 +220,36 @@ def is_behind(at: str, seq: int) -> ColumnElement[bool]:
     return and_(decisions.c.at >= at, tuple_(decisions.c.at, decisions.c.seq) > tuple_(at, seq))
 
 
+def is_ahead(at: str, seq: int) -> ColumnElement[bool]:
+    """Whether a decision comes before a place in the order of moments."""
+    return and_(decisions.c.at <= at, tuple_(decisions.c.at, decisions.c.seq) < tuple_(at, seq))
+
+
 def meets(project: str, wanted: Wanted) -> ColumnElement[bool]:
     """Whether a decision is one of those that are meant."""
-    parts: list[Any] = [belongs(project, wanted.model, wanted.version)]
-    if wanted.since is not None:
-        parts.append(decisions.c.at >= wanted.since)
-    if wanted.until is not None:
-        parts.append(decisions.c.at < wanted.until)
-    if wanted.arm is not None:
-        parts.append(decisions.c.arm == wanted.arm)
-    if wanted.subject is not None:
-        parts += [decisions.c.subject == wanted.subject, _has_subject]
-    if wanted.flag is not None:
-        name = msgspec.json.encode(wanted.flag).decode()
-        parts += [_is_flagged, decisions.c.flags.contains(name, autoescape=True)]
-    if wanted.labelled is not None:
-        parts.append(is_labelled if wanted.labelled else ~is_labelled)
-    return and_(*parts)
+    asked = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None}
+    return and_(belongs(project), *(_CONDITIONS[name](value) for name, value in asked.items()))
+
+
+def _has_flag(flag: str) -> ColumnElement[bool]:
+    name = msgspec.json.encode(flag).decode()
+    return and_(_is_flagged, decisions.c.flags.contains(name, autoescape=True))
+
+
+# each field of Wanted
+_CONDITIONS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
+    "model": lambda model: decisions.c.model == model,
+    "version": lambda version: decisions.c.version == version,
+    "arm": lambda arm: decisions.c.arm == arm,
+    "flag": _has_flag,
+    "served_by": lambda name: decisions.c.served_by == name,
+    "subject": lambda subject: and_(decisions.c.subject == subject, _has_subject),
+    "since": lambda moment: decisions.c.at >= moment,
+    "until": lambda moment: decisions.c.at < moment,
+    "labelled": lambda is_known: is_labelled if is_known else ~is_labelled,
+    "older_than": lambda place: is_ahead(place.at, place.seq),
+    "newer_than": lambda place: is_behind(place.at, place.seq),
+}
 
 
 def _add(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -185,7 +185,7 @@ def make_traffic(ws: Workspace, model: str, live: int | None) -> TrafficBlock:
     open_window, filled = _make_open_window(traffic, live)
     return TrafficBlock(
         total=Figure(
-            figures.count(traffic.total), "decisions", "counted so far, of all versions", f"/models/{model}/decisions"
+            figures.count(traffic.total), "decisions", "counted so far, of all versions", f"/decisions?model={model}"
         ),
         speed=Figure(speed[0], f"decisions {speed[1]}", f"in window {newest.number}") if speed and newest else None,
         open_window=open_window,

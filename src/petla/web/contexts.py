@@ -16,8 +16,9 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True):
     csrf_token: str
     # light, dark, or empty: as the system says
     theme: str
-    # path of this page, for the navigation and for the way back
+    # path of this page, for the navigation, and with its query for the way back
     path: str
+    query: str = ""
     waiting: int = 0
     unresolved: int = 0
     reviews: int = 0
@@ -240,56 +241,6 @@ class IncidentsPage(msgspec.Struct, frozen=True):
 
     current: tuple[IncidentLine, ...]
     resolved: tuple[IncidentLine, ...]
-
-
-class DecisionLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision in a list."""
-
-    id: str
-    at: Moment
-    version: str
-    label: str
-    score: str
-    truth: str
-    # whether the truth differs from the decision; None: not known yet
-    is_wrong: bool | None
-    latency: str
-    # of the arm that the request was given to; empty: the champion's
-    arm: str
-    # what answered, where that was not the arm's version
-    stand_in: str
-    flags: tuple[str, ...]
-    inputs: tuple[Row, ...]
-    # what surrounds it: subject, request, trace, worker
-    context: tuple[Row, ...]
-
-
-class DecisionsPage(msgspec.Struct, frozen=True, kw_only=True):
-    """The newest decisions of a model."""
-
-    model: str
-    model_href: str
-    total: str
-    decisions: tuple[DecisionLine, ...]
-    # what the log misses; empty: nothing
-    lost: str
-
-
-class DecisionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision with all that is known of it."""
-
-    line: DecisionLine
-    model: str
-    model_href: str
-    decisions_href: str
-    version_href: str
-    # truth, when it was reported, what it was to the decision
-    feedback: tuple[tuple[str, Moment, str], ...]
-    # version, answer, score, latency of what nobody saw
-    shadows: tuple[tuple[str, str, str, str], ...]
-    # a person was asked; empty: nobody was
-    review_href: str
-    review: str
 
 
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):

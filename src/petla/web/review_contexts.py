@@ -27,15 +27,34 @@ class ReviewLine(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment
     because: str
     decided: str
+    is_ticked: bool = False
 
 
-class ReviewsPage(msgspec.Struct, frozen=True):
+class OutcomeLine(msgspec.Struct, frozen=True):
+    """What came of one of several decisions."""
+
+    id: str
+    # empty: there is no such review
+    href: str
+    said: str
+    badge: Badge
+
+
+class ReviewsPage(msgspec.Struct, frozen=True, kw_only=True):
     """The queue, and what was decided."""
 
     waiting: tuple[ReviewLine, ...]
     # all that wait, also those that are not listed
     total: str
     decided: tuple[ReviewLine, ...]
+    # what the models of those that wait may answer; empty: one of them answers a number
+    choices: tuple[str, ...]
+    # of the word just given for several
+    outcomes: tuple[OutcomeLine, ...]
+    # what was wrong with it, and what had been typed
+    fault: str
+    typed: str
+    chosen: str
 
 
 class ReviewPage(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,8 +2,10 @@
 
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
+from urllib.parse import urlencode
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -13,8 +15,15 @@ from litestar.params import FromPath, URLEncodedBody
 from litestar.types import ControllerRouterHandler
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.decisions.reviews.reviewing import count_waiting, decide, get_review, read_answer
-from petla.deployments.beside.rollout import RolloutKind
+from petla.decisions.reviews.reviewing import (
+    MOST,
+    Outcome,
+    Review,
+    count_waiting,
+    decide_each,
+    decide_typed,
+    find_review,
+)
 from petla.deployments.beside.rollouts import promote, stop
 from petla.deployments.deploy import rollback
 from petla.incidents.incidents import acknowledge, list_unresolved, resolve
@@ -22,8 +31,10 @@ from petla.loop.approvals import ApprovalState, grant, list_approvals, refuse
 from petla.storage.workspace import Workspace
 from petla.web import contexts
 from petla.web.blocks import explain
+from petla.web.forms import EndForm, ReasonForm, ThemeForm, VersionForm, WordForm, WordsForm
 from petla.web.pages.approval import make_approval, make_approvals
-from petla.web.pages.decision import make_decision, make_decisions
+from petla.web.pages.decision import make_decision
+from petla.web.pages.decisions import address_of, make_decisions
 from petla.web.pages.incident import make_incident, make_incidents
 from petla.web.pages.model import make_model
 from petla.web.pages.overview import make_overview
@@ -46,45 +57,6 @@ _HTML = "text/html; charset=utf-8"
 _YEAR_S = 365 * 24 * 3600
 
 
-class ReasonForm(msgspec.Struct, frozen=True):
-    """A person's word; the token was checked before it came here."""
-
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class WordForm(msgspec.Struct, frozen=True):
-    """A person's decision in the place of a model's."""
-
-    answer: str = ""
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class VersionForm(msgspec.Struct, frozen=True):
-    """A version, and a person's word."""
-
-    version: int
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class EndForm(msgspec.Struct, frozen=True):
-    """What is to end, and a person's word."""
-
-    kind: RolloutKind
-    reason: str = ""
-    csrf_token: str = ""
-
-
-class ThemeForm(msgspec.Struct, frozen=True):
-    """Light or dark, and the page to go back to."""
-
-    theme: str
-    back: str = "/"
-    csrf_token: str = ""
-
-
 class Problem(Protocol):
     """What an error page says."""
 
@@ -103,6 +75,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_overview,
         show_model,
         show_version,
+        lead_to_decisions,
         show_decisions,
         show_decision,
         show_rollouts,
@@ -121,6 +94,7 @@ def make_routes(ws: Workspace) -> list[ControllerRouterHandler]:
         show_reviews,
         show_review,
         decide_review,
+        decide_reviews,
         show_audit,
         choose_theme,
         send_asset,
@@ -169,10 +143,22 @@ def show_version(ws: Here, request: Visitor, model: FromPath[str], version: From
     return _answer(ws, request, "model.html", make_model(ws, model, version))
 
 
-@get("/models/{model:str}/decisions", sync_to_thread=True)
-def show_decisions(ws: Here, request: Visitor, model: FromPath[str]) -> Page:
-    """Show the newest decisions of a model."""
-    return _answer(ws, request, "decisions.html", make_decisions(ws, model))
+@get("/models/{model:str}/decisions", sync_to_thread=False)
+def lead_to_decisions(model: FromPath[str]) -> Page:
+    """Lead on to the decisions of a model."""
+    return _go(address_of({"model": model}))
+
+
+@get("/decisions", sync_to_thread=True)
+def show_decisions(ws: Here, request: Visitor) -> Page:
+    """Show the decisions that the query asks for."""
+    asked = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
+    if len(asked) < len(request.query_params):
+        # a form sends empty fields too; without them the address can be read and passed on
+        return _go(address_of(asked))
+    page = make_decisions(ws, asked)
+    status = HTTPStatus.OK if page.is_clear else HTTPStatus.UNPROCESSABLE_ENTITY
+    return _answer(ws, request, "decisions.html", page, status)
 
 
 @get("/decisions/{decision:str}", sync_to_thread=True)
@@ -276,8 +262,24 @@ def resolve_incident(ws: Here, request: Visitor, incident: FromPath[int], data: 
 
 @get("/reviews", sync_to_thread=True)
 def show_reviews(ws: Here, request: Visitor) -> Page:
-    """Show the decisions that wait for a person."""
-    return _answer(ws, request, "reviews.html", make_reviews(ws))
+    """Show the decisions that wait for a person, above them those that were just decided."""
+    asked = request.query_params.getall("decided", [])
+    decided = [Outcome(each.id, each) for each in (find_review(ws, name) for name in asked[:MOST]) if each]
+    return _answer(ws, request, "reviews.html", make_reviews(ws, decided))
+
+
+@post("/reviews/decide", sync_to_thread=True)
+def decide_reviews(ws: Here, request: Visitor, data: URLEncodedBody[WordsForm]) -> Page:
+    """Take a person's word for several; what could not be decided is said, and the others are."""
+    try:
+        settle = partial(decide_typed, ws, text=data.answer, actor=request.user, reason=data.reason)
+        outcomes = decide_each(data.ticked, settle)
+    except InvalidError as error:
+        page = make_reviews(ws, given=data, fault=explain(error))
+        return _answer(ws, request, "reviews.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if all(isinstance(each.result, Review) for each in outcomes):
+        return _go(f"/reviews?{urlencode({'decided': data.ticked}, doseq=True)}")
+    return _answer(ws, request, "reviews.html", make_reviews(ws, outcomes, given=data), HTTPStatus.CONFLICT)
 
 
 @get("/reviews/{decision:str}", sync_to_thread=True)
@@ -290,8 +292,7 @@ def show_review(ws: Here, request: Visitor, decision: FromPath[str]) -> Page:
 def decide_review(ws: Here, request: Visitor, decision: FromPath[str], data: URLEncodedBody[WordForm]) -> Page:
     """Take a person's word, which needs a reason."""
     try:
-        given = read_answer(ws, get_review(ws, decision), data.answer)
-        decide(ws, decision, given, actor=request.user, reason=data.reason)
+        decide_typed(ws, decision, data.answer, actor=request.user, reason=data.reason)
     except InvalidError as error:
         page = make_review(ws, decision, fault=explain(error), typed=data.reason, chosen=data.answer)
         return _answer(ws, request, "review.html", page, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -342,13 +343,15 @@ def _answer(
 
 def _make_layout(ws: Workspace, request: Visitor) -> contexts.Layout:
     theme = request.cookies.get(THEME_COOKIE, "")
+    # the page that a form was sent from is the one without its last part
+    path = request.url.path.removesuffix("/refuse").removesuffix("/resolve").removesuffix("/decide")
     return contexts.Layout(
         project=ws.name,
         actor=request.user,
         csrf_token=request.auth,
         theme=theme if theme in THEMES else "",
-        # the page that a form was sent from is the one without its last part
-        path=request.url.path.removesuffix("/refuse").removesuffix("/resolve").removesuffix("/decide"),
+        path=path,
+        query=request.url.query,
         waiting=len(list_approvals(ws, ApprovalState.WAITING)),
         unresolved=len(list_unresolved(ws)),
         reviews=count_waiting(ws),

@@ -13,7 +13,8 @@ Model = Annotated[str | None, typer.Option(help="Only this model's: MODEL or MOD
 Where = Annotated[
     list[str] | None,
     typer.Option(
-        help="Only those with this: arm=NAME, flag=NAME, subject=TEXT, labelled=yes|no, since=TIME, until=TIME."
+        help="Only those with this: arm=NAME, flag=NAME, served_by=NAME, subject=TEXT, labelled=yes|no, since=TIME, "
+        "until=TIME, older_than=PLACE, newer_than=PLACE."
     ),
 ]
 
@@ -36,12 +37,14 @@ def list_all(
     as_json: AsJson = False,
 ) -> None:
     """List the newest decisions."""
-    from petla.decisions.log import list_decisions
+    from petla.decisions.log import list_page
+    from petla.decisions.record import Place
     from petla.decisions.spans.wanted import decode_wanted, split_pairs
 
     wanted = decode_wanted(({"model": model} if model else {}) | split_pairs(where or []))
     workspace = workspace_of(context)
-    found = list_decisions(workspace, wanted, limit=limit)
+    page = list_page(workspace, wanted, limit=limit)
+    found = page.decisions
     # the log may have models that petla.toml names no more; a name that neither has is mistyped
     if not found and wanted.model is not None:
         workspace.get_model(wanted.model)
@@ -58,6 +61,8 @@ def list_all(
     empty = "no such decision; next: petla up, then POST /predict/MODEL"
     head = ("id", "at (UTC)", "model", "arm", "by", "label", "score", "truth", "flags", "subject", "µs")
     print_table(head, rows, empty=empty)
+    if found and page.has_older:
+        say(f"next: older ones with --where older_than={Place(found[-1].at, found[-1].seq)}")
 
 
 def show(

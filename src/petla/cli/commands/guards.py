@@ -1,11 +1,17 @@
 """`petla guards` and `petla reviews`: what is looked at before an answer leaves, and what a person decides."""
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from petla.cli.output import AsJson, count, format_json, print_json, print_table, say
+from petla.cli.faults import NO, document_of
+from petla.cli.output import AsJson, count, format_json, leave, print_json, print_table, say
 from petla.cli.parts import workspace_of
+from petla.core.errors import PetlaError
+
+if TYPE_CHECKING:
+    from petla.decisions.reviews.reviewing import Outcome, Review
 
 Reason = Annotated[str, typer.Option(help="Why; goes into the audit trail.")]
 Id = Annotated[str, typer.Argument(help="The decision's id.", metavar="ID")]
@@ -107,21 +113,47 @@ def show(context: typer.Context, decision_id: Id) -> None:
 
 def decide(
     context: typer.Context,
-    decision_id: Id,
+    decision_ids: Annotated[list[str], typer.Argument(help="The decisions' ids.", metavar="ID...")],
     answer: Annotated[str, typer.Option(help="What it should be, in the model's own words, such as true.")],
     reason: Reason,
     as_json: AsJson = False,
 ) -> None:
-    """Decide in the place of the model; the webhook is told."""
-    from petla.decisions.reviews.reviewing import decide as settle
-    from petla.decisions.reviews.reviewing import get_review, read_answer
+    """Decide in the place of the model; the webhook is told. Of several, each is decided for itself."""
+    from petla.decisions.reviews.reviewing import decide_each, decide_typed
 
     workspace = workspace_of(context)
-    given = read_answer(workspace, get_review(workspace, decision_id), answer)
-    done = settle(workspace, decision_id, given, actor=workspace.actor, reason=reason)
+    settle = partial(decide_typed, workspace, text=answer, actor=workspace.actor, reason=reason)
+    if len(decision_ids) > 1:
+        _report(decide_each(decision_ids, settle), as_json=as_json)
+        return
+    done = settle(decision_ids[0])
     if as_json:
         print_json(done)
         return
-    told = "; the webhook is told" if done.deliver_at is not None else ""
-    say(f"decision {done.id} is {format_json(done.answer)}, says {done.decided_by}{told}")
+    say(f"decision {done.id} is {_tell(done)}")
     say("next: petla reviews list --state waiting")
+
+
+def _report(outcomes: "list[Outcome]", *, as_json: bool) -> None:
+    """Print what came of each; end with status 1 if one was not decided."""
+    n_done = sum(not isinstance(each.result, PetlaError) for each in outcomes)
+    if as_json:
+        print_json([_to_json(each) for each in outcomes])
+    else:
+        say(f"{n_done} of {count(len(outcomes), 'decision')} decided")
+        rows = [(name, it.message if isinstance(it, PetlaError) else _tell(it)) for name, it in outcomes]
+        print_table(("id", "what came of it"), rows, empty="")
+        say("next: petla reviews list --state waiting")
+    if n_done < len(outcomes):
+        leave(NO)
+
+
+def _to_json(outcome: "Outcome") -> dict[str, object]:
+    if isinstance(outcome.result, PetlaError):
+        return {"id": outcome.id, "review": None, **document_of(outcome.result)}
+    return {"id": outcome.id, "review": outcome.result, "error": None}
+
+
+def _tell(review: "Review") -> str:
+    told = "; the webhook is told" if review.deliver_at is not None else ""
+    return f"{format_json(review.answer)}, says {review.decided_by}{told}"

@@ -2,17 +2,26 @@
 
 - A decision enters the queue in the transaction that puts it into the log, so exactly once.
 - A review is decided once, whoever comes first, by a named person with a reason.
+- Of several that are decided with one word each stands for itself: one that cannot be decided holds up no other.
 - The provisional answer stays as it is in the log: what a client got is not changed afterwards.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
 from petla.core.clock import to_text
-from petla.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from petla.core.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    PetlaError,
+    UnavailableError,
+)
 from petla.core.names import suggest
 from petla.core.project.guarding import REVIEW
 from petla.decisions.record import Decision, Truth
@@ -25,16 +34,29 @@ from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
 __all__ = [
+    "Outcome",
     "Review",
     "ReviewState",
     "count_waiting",
     "decide",
+    "decide_each",
+    "decide_typed",
     "find_review",
     "get_review",
     "list_reviews",
     "make_collector",
     "read_answer",
 ]
+
+# decisions that one word is for
+MOST = 200
+
+
+class Outcome(NamedTuple):
+    """What came of one of several decisions: the decided review, or why it was not decided."""
+
+    id: str
+    result: Review | PetlaError
 
 
 def make_collector(ws: Workspace) -> Callable[[Connection, Sequence[Decision]], None]:
@@ -118,6 +140,48 @@ def decide(ws: Workspace, decision_id: str, answer: Truth, *, actor: str, reason
             )
         change.record(decision=asked.id, provisional=asked.label, answer=settled, flags=list(asked.flags))
     return decided
+
+
+def decide_typed(ws: Workspace, decision_id: str, text: str, *, actor: str, reason: str) -> Review:
+    """Take a person's word as it was typed.
+
+    Raises:
+        NotFoundError: there is no such review.
+        ForbiddenError: nobody says so.
+        ConflictError: it was decided already.
+        InvalidError: no reason was given, or the model does not answer so.
+    """
+    answer = read_answer(ws, get_review(ws, decision_id), text)
+    return decide(ws, decision_id, answer, actor=actor, reason=reason)
+
+
+def decide_each(ids: Iterable[str], decide_one: Callable[[str], Review]) -> list[Outcome]:
+    """Decide several, one after the other, each in a change of its own; return what came of each, in their order.
+
+    Args:
+        ids: which; one that is named twice is decided once.
+        decide_one: decides the one that it is told.
+
+    Raises:
+        ForbiddenError: nobody says so.
+        InvalidError: none or too many are named, or no reason was given; then none is decided.
+    """
+    named = list(dict.fromkeys(ids))
+    if not 0 < len(named) <= MOST:
+        hint = f"name at most {MOST} at once" if named else "say which are to be decided"
+        raise InvalidError(f"{len(named):,} decisions are named", hint=hint, field="ids")
+    outcomes: list[Outcome] = []
+    for i, decision_id in enumerate(named):
+        try:
+            outcomes.append(Outcome(decision_id, decide_one(decision_id)))
+        except UnavailableError as error:
+            # whatever is away is away for the rest too
+            return [*outcomes, *(Outcome(each, error) for each in named[i:])]
+        except (NotFoundError, ConflictError, InvalidError) as error:
+            if error.field == "reason":
+                raise  # it is the same one for all of them
+            outcomes.append(Outcome(decision_id, error))
+    return outcomes
 
 
 def read_answer(ws: Workspace, review: Review, text: str) -> Truth:

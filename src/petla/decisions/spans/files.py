@@ -1,13 +1,14 @@
 """Any span of the decision log as a file: Parquet, CSV or JSON lines, page by page."""
 
 import contextlib
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from petla.core.errors import InvalidError
+from petla.core.errors import InvalidError, NotFoundError
 from petla.decisions import records
 from petla.decisions.record import LoggedDecision, Wanted
 from petla.storage.database import reading
@@ -41,15 +42,20 @@ def export_span(ws: Workspace, wanted: Wanted, target: Path) -> int:
 
     Raises:
         InvalidError: the file's name says no known form.
+        NotFoundError: the folder that it is to be in does not exist.
         UnavailableError: the file cannot be written, or the database cannot be read.
     """
     open_writer = _WRITERS.get(target.suffix)
     if open_writer is None:
         raise InvalidError(f"cannot write {target.name}", hint=f"name a file {' or '.join(_WRITERS)}", field="target")
+    if not target.parent.is_dir():
+        hint = f"make it with 'mkdir -p {shlex.quote(str(target.parent))}', or name another one"
+        raise NotFoundError(
+            f"there is no folder {target.parent} to write {target.name} into", hint=hint, field="target"
+        )
     n_rows = 0
     temporary = target.with_name(f".{target.name}.part")
     with reported(target), contextlib.ExitStack() as held:
-        target.parent.mkdir(parents=True, exist_ok=True)
         held.callback(temporary.unlink, missing_ok=True)
         with open_writer(temporary) as write, reading(ws.engine) as connection:
             for page in records.list_pages(connection, ws.name, wanted):

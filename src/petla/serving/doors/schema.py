@@ -56,6 +56,7 @@ class Schema:
             forbid_unknown_fields=True,
             gc=False,
         )
+        self._record = record
         self._decode_one = msgspec.json.Decoder(record).decode
         self._records = list[record]  # type: ignore[valid-type]
         self._decode_many = msgspec.json.Decoder(self._records).decode
@@ -112,6 +113,19 @@ class Schema:
             raise refuse(faults[:FAULT_LIMIT])
         return list(zip(*taken, strict=True))
 
+    def take_table(self, head: Sequence[str], columns: Sequence[Sequence[Any]]) -> list[Row]:
+        """Return the rows of a table; faults are named by row, and of two columns of one name the last one counts.
+
+        Raises:
+            InvalidError: they are not what the signature says; with every fault, up to a hundred.
+        """
+        named = dict(zip(head, columns, strict=True))
+        if named.keys() == self._fields.keys():
+            with contextlib.suppress(msgspec.ValidationError):
+                typed = ((named[name], list[type_of(field)]) for name, field in self._fields.items())  # type: ignore[misc]
+                return list(zip(*(msgspec.convert(values, kind) for values, kind in typed), strict=True))
+        return self.take_records([dict(zip(named, row, strict=True)) for row in zip(*named.values(), strict=True)])
+
     def _decode_beside(self, body: bytes) -> tuple[list[Row], bool]:
         if self._is_plain:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -136,12 +150,19 @@ class Schema:
         faults: list[Fault] = []
         rows = []
         for index, record in enumerate(records):
-            rows.append(self._check(record, f"[{index}]" if is_many else "", faults))
+            rows.append(self._take_one(record) or self._check(record, f"[{index}]" if is_many else "", faults))
             if len(faults) >= FAULT_LIMIT:
                 break
         if faults:
             raise refuse(faults[:FAULT_LIMIT])
         return rows
+
+    def _take_one(self, record: Any) -> Row | None:  # noqa: ANN401
+        """Return the row of a record without a fault, or None where it has to be looked at."""
+        if self._is_plain and not self._beside:
+            with contextlib.suppress(msgspec.ValidationError):
+                return msgspec.structs.astuple(msgspec.convert(record, self._record))
+        return None
 
     def _check(self, record: Any, place: str, faults: list[Fault]) -> Row:  # noqa: ANN401
         if not isinstance(record, dict):

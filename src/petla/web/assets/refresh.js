@@ -12,10 +12,12 @@
   const remember = (region) => seen.set(region.id, region.innerHTML);
   document.querySelectorAll("[data-live]").forEach(remember);
 
-  // Whoever has typed something, or has a control of a region in focus, is not disturbed.
+  // Whoever has typed or ticked something, or has a control of a region in focus, is not disturbed.
   const is_in_use = (region) =>
     region.contains(document.activeElement) ||
-    [...region.querySelectorAll("textarea")].some((each) => each.value !== each.defaultValue);
+    [...region.querySelectorAll("textarea, input")].some(
+      (each) => each.value !== each.defaultValue || each.checked !== each.defaultChecked,
+    );
 
   // Returns whether everything found its place; else the same answer is wanted again.
   function put(html) {

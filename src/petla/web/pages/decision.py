@@ -1,35 +1,16 @@
-"""What was decided: the newest decisions of a model, and one decision with all that is known of it."""
+"""What was decided: one decision with all that is known of it, and its line in a list."""
 
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
-from petla.decisions.log import count_decisions, get_decision, list_decisions
-from petla.decisions.losses import count_losses, describe_losses
-from petla.decisions.record import CHAMPION, LoggedDecision, LoggedShadow, Wanted
+from petla.decisions.log import get_decision
+from petla.decisions.record import CHAMPION, LoggedDecision, LoggedShadow
 from petla.decisions.reviews.reviewing import ReviewState, find_review
 from petla.storage.workspace import Workspace
 from petla.web import figures
 from petla.web.blocks import make_moment
-from petla.web.contexts import DecisionLine, DecisionPage, DecisionsPage
+from petla.web.decision_contexts import DecisionLine, DecisionPage
 from petla.web.pieces import Row
-
-_DECISIONS_SHOWN = 50
-
-
-def make_decisions(ws: Workspace, model: str) -> DecisionsPage:
-    """Return the newest decisions of a model, newest first.
-
-    Raises:
-        NotFoundError: the project file has no such model.
-    """
-    name, _ = ws.get_model(model)
-    decisions = list_decisions(ws, Wanted(model=name), limit=_DECISIONS_SHOWN)
-    return DecisionsPage(
-        model=name,
-        model_href=f"/models/{name}",
-        total=figures.count(count_decisions(ws, name)),
-        decisions=tuple(_make_line(ws, decision) for decision in decisions),
-        lost=describe_losses(count_losses(ws.state)),
-    )
 
 
 def make_decision(ws: Workspace, decision_id: str) -> DecisionPage:
@@ -45,10 +26,10 @@ def make_decision(ws: Workspace, decision_id: str) -> DecisionPage:
         is_open = review.state is ReviewState.WAITING
         said = "waits for a person" if is_open else f"{figures.value(review.answer)}, says {review.decided_by}"
     return DecisionPage(
-        line=_make_line(ws, decision),
+        line=make_line(ws, decision),
         model=decision.model,
         model_href=f"/models/{decision.model}",
-        decisions_href=f"/models/{decision.model}/decisions",
+        decisions_href=f"/decisions?model={decision.model}",
         version_href=f"/models/{decision.model}/versions/{decision.version}",
         feedback=tuple(
             (figures.value(each.truth), make_moment(each.at, now), str(each.status)) for each in decision.feedback
@@ -59,7 +40,8 @@ def make_decision(ws: Workspace, decision_id: str) -> DecisionPage:
     )
 
 
-def _make_line(ws: Workspace, decision: LoggedDecision) -> DecisionLine:
+def make_line(ws: Workspace, decision: LoggedDecision) -> DecisionLine:
+    """Return a decision as a list shows it."""
     truth = decision.truth
     return DecisionLine(
         id=decision.id,
@@ -95,7 +77,8 @@ def _make_context(decision: LoggedDecision) -> Iterator[Row]:
         "package": figures.digest(decision.package) if decision.package else "",
         "commit": decision.commit[:12],
     }
-    yield from (Row(name, value, is_code=True) for name, value in known.items() if value)
+    ways = {"subject": f"/decisions?{urlencode({'subject': decision.subject})}"}
+    yield from (Row(name, value, href=ways.get(name, ""), is_code=True) for name, value in known.items() if value)
 
 
 def _show_shadow(it: LoggedShadow) -> tuple[str, str, str, str]:

@@ -171,12 +171,12 @@ def _note_reviews(model: str, n_waiting: int) -> Note:
 
 
 def _note_losses(ws: Workspace) -> Iterator[Note]:
-    lost, model = describe_losses(count_losses(ws.state)), next(iter(ws.project.models), "")
-    if lost and model:
+    lost = describe_losses(count_losses(ws.state))
+    if lost:
         yield Note(
             kind="Decision log",
             title=lost,
             detail='By serving.spool_full = "serve": the disk was full, or too much waited to be moved into the log.',
-            href=f"/models/{model}/decisions",
+            href="/decisions",
             action="See the decisions",
         )

@@ -1,23 +1,26 @@
 """Reviews: decisions that a guard put before a person, each with its inputs beside what training saw."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from petla.core.errors import CorruptError, NotFoundError
+from petla.core.errors import ConflictError, CorruptError, NotFoundError
 from petla.data.profile.columns import ColumnProfile, Profile
 from petla.decisions.log import get_decision
 from petla.decisions.record import LoggedDecision
-from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, get_review, list_reviews
+from petla.decisions.reviews.reviewing import Outcome, Review, ReviewState, count_waiting, get_review, list_reviews
 from petla.models.package import load_package
 from petla.models.registry import get_version
 from petla.models.version import ModelVersion
 from petla.storage.workspace import Workspace
 from petla.web import figures
-from petla.web.blocks import find_moment, make_moment
+from petla.web.blocks import explain, find_moment, make_moment
+from petla.web.forms import WordsForm
 from petla.web.pieces import Badge, Row
-from petla.web.review_contexts import InputLine, ReviewLine, ReviewPage, ReviewsPage
+from petla.web.review_contexts import InputLine, OutcomeLine, ReviewLine, ReviewPage, ReviewsPage
 
 _SHOWN = 50
 _CATEGORIES_SHOWN = 12
+_NOTHING = WordsForm()
 _BECAUSE = {
     "range": "a number is far outside what training saw",
     "unseen": "a category that training did not have",
@@ -27,12 +30,27 @@ _BECAUSE = {
 }
 
 
-def make_reviews(ws: Workspace) -> ReviewsPage:
-    """Return the queue, the longest waiting first, and what was decided last."""
+def make_reviews(
+    ws: Workspace, outcomes: Sequence[Outcome] = (), *, given: WordsForm = _NOTHING, fault: str = ""
+) -> ReviewsPage:
+    """Return the queue, the longest waiting first, and what was decided last.
+
+    Args:
+        ws: the project.
+        outcomes: what came of the word just given for several.
+        given: that word, so that nobody types it twice.
+        fault: what was wrong with it.
+    """
+    waiting = list_reviews(ws, ReviewState.WAITING, limit=_SHOWN)
     return ReviewsPage(
-        waiting=tuple(_make_line(ws, review) for review in list_reviews(ws, ReviewState.WAITING, limit=_SHOWN)),
+        waiting=tuple(_make_line(ws, review, is_ticked=review.id in given.ticked) for review in waiting),
         total=figures.count(count_waiting(ws)),
         decided=tuple(_make_line(ws, review) for review in list_reviews(ws, ReviewState.DECIDED, limit=_SHOWN)),
+        choices=_list_choices(ws, waiting),
+        outcomes=tuple(map(_make_outcome, outcomes)),
+        fault=fault,
+        typed=given.reason,
+        chosen=given.answer,
     )
 
 
@@ -85,7 +103,24 @@ def make_review(ws: Workspace, decision_id: str, *, fault: str = "", typed: str 
     )
 
 
-def _make_line(ws: Workspace, review: Review) -> ReviewLine:
+def _make_outcome(outcome: Outcome) -> OutcomeLine:
+    name, result = outcome
+    if isinstance(result, Review):
+        said = f"{figures.value(result.answer)}, says {result.decided_by}" if result.decided_by else "still waits"
+        return OutcomeLine(name, f"/reviews/{name}", said, _badge(result))
+    href = "" if isinstance(result, NotFoundError) else f"/reviews/{name}"
+    # its hint is a command that lists what waits, which stands below
+    said = result.message if isinstance(result, ConflictError) else explain(result)
+    return OutcomeLine(name, href, said, Badge("not taken", "bad"))
+
+
+def _list_choices(ws: Workspace, reviews: Sequence[Review]) -> tuple[str, ...]:
+    models = dict.fromkeys((review.model, review.version) for review in reviews)
+    classes = [get_version(ws, model, version).certificate.signature.classes for model, version in models]
+    return tuple(dict.fromkeys(figures.value(each) for some in classes for each in some)) if all(classes) else ()
+
+
+def _make_line(ws: Workspace, review: Review, *, is_ticked: bool = False) -> ReviewLine:
     by = f"{review.decided_by} decided {figures.value(review.answer)}: {review.reason}" if review.decided_by else ""
     return ReviewLine(
         id=review.id,
@@ -95,6 +130,7 @@ def _make_line(ws: Workspace, review: Review) -> ReviewLine:
         at=make_moment(review.at, ws.clock()),
         because=_explain(review),
         decided=by,
+        is_ticked=is_ticked,
     )
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ from petla.core.errors import InvalidError, MalformedError
 from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Signature
 
+_UNREADABLE = (ValueError, msgspec.DecodeError, RecursionError)
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -21,23 +23,14 @@ def read_text(field: InputField | None, text: str) -> Any:  # noqa: ANN401 - a J
     """
     if field is None or (not text and field.is_nullable):
         return None if field is not None else text
-    with contextlib.suppress(ValueError, msgspec.DecodeError):
-        match field.kind:
-            case Kind.NUMBER:
-                return float(text)
-            case Kind.INTEGER:
-                return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
-            case Kind.BOOLEAN:
-                return _BOOLEANS.get(text.strip().lower(), text)
-            case Kind.TENSOR:
-                return msgspec.json.decode(text)
-            case _:
-                return text
-    return text
+    try:
+        return _READERS.get(field.kind, str)(text)
+    except _UNREADABLE:
+        return text
 
 
-def read_csv(body: bytes, signature: Signature) -> list[dict[str, Any]]:
-    """Return the rows of a CSV whose first line names its columns.
+def read_csv(body: bytes, signature: Signature) -> tuple[list[str], list[Sequence[Any]]]:
+    """Return the head of a CSV, whose first line names its columns, and the columns.
 
     Raises:
         MalformedError: it is no CSV in UTF-8.
@@ -60,6 +53,40 @@ def read_csv(body: bytes, signature: Signature) -> list[dict[str, Any]]:
             raise InvalidError(
                 f"row {number} of the CSV has {len(line)} values, its head {len(head)}", field=f"[{number - 1}]"
             )
-    return [
-        {name: read_text(fields.get(name), text) for name, text in zip(head, line, strict=True)} for line in lines[1:]
-    ]
+    columns = zip(*lines[1:], strict=True)
+    return head, [_read_column(fields.get(name), texts) for name, texts in zip(head, columns, strict=True)]
+
+
+def _read_column(field: InputField | None, texts: Sequence[str]) -> Sequence[Any]:
+    """Return each text as `read_text` does; in one go where all of them can be read."""
+    if field is None:
+        return texts
+    read = _READERS.get(field.kind, str)
+    # Of whole numbers `int` alone reads the same, faster; but for digits that underscores group.
+    readers = (int, read) if field.kind is Kind.INTEGER and "_" not in "".join(texts) else (read,)
+    for reader in readers:
+        with contextlib.suppress(*_UNREADABLE):
+            if field.is_nullable and "" in texts:
+                return [reader(text) if text else None for text in texts]
+            return list(map(reader, texts))
+    return [read_text(field, text) for text in texts]
+
+
+def _read_whole(text: str) -> int | float:
+    if text.strip().lstrip("+-").isdigit():
+        return int(text)
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _read_boolean(text: str) -> bool | str:
+    return _BOOLEANS.get(text.strip().lower(), text)
+
+
+# of what is no text itself
+_READERS: dict[Kind, Callable[[str], Any]] = {
+    Kind.NUMBER: float,
+    Kind.INTEGER: _read_whole,
+    Kind.BOOLEAN: _read_boolean,
+    Kind.TENSOR: msgspec.json.decode,
+}

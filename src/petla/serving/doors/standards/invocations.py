@@ -81,7 +81,7 @@ def _take(service: Service, visit: Visit) -> tuple[list[Row], Any]:
     """Return the rows, and which columns are asked for."""
     kind = visit.headers.get(b"content-type", b"").split(b";")[0].strip().lower()
     if kind == b"text/csv":
-        return service.schema.take_records(read_csv(visit.body, service.champion.loaded.package.signature)), None
+        return service.schema.take_table(*read_csv(visit.body, service.champion.loaded.package.signature)), None
     return _read_body(service, visit.body)
 
 
