@@ -143,8 +143,7 @@ def test_version_that_fails_its_golden_rows_goes_back_to_testing(shop: Workspace
     assert stages_of(shop) == {1: ("live", "champion")}
 
 
-@pytest.mark.usefixtures("port")
-def test_stages_follow_the_versions(shop: Workspace) -> None:
+def test_stages_follow_the_versions(shop: Workspace, port: int) -> None:
     deploy(shop, MODEL, 2, actor="ada")
     wait_until(lambda: stages_of(shop) == {1: ("standby", "standby"), 2: ("live", "champion")}, "the old one drained")
 
@@ -154,3 +153,14 @@ def test_stages_follow_the_versions(shop: Workspace) -> None:
     found = find_deployment(shop, MODEL)
     assert found is not None
     assert [status.version for status in found.stages["0"]] == [2, 1]
+
+    start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
+    wait_until(lambda: stages_of(shop) == {1: ("live", "champion"), 2: ("live", "canary")}, "it is tried again")
+    with Load(port, n_threads=2) as load:
+        load.wait_for(20)
+        rollback(shop, MODEL, actor="ada", reason="no better")
+        wait_until(lambda: stages_of(shop) == {1: ("live", "champion"), 2: ("standby", "standby")}, "it stands by")
+        rollback(shop, MODEL, actor="ada", reason="the other is worse still")
+        load.wait_for(20)
+    assert load.failures == []
+    assert {answer["version"] for answer in load.answers[-10:]} == {2}
