@@ -12,7 +12,7 @@ from petla.core.errors import UnavailableError
 from petla.decisions.record import Decision, ShadowAnswer
 from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, Position, SpoolReader, end_of
 from petla.deployments.beside.rollout import Plan, plan_canary, plan_shadow
-from petla.deployments.beside.rollouts import list_rollouts, promote, start
+from petla.deployments.beside.rollouts import list_rollouts, promote, start, stop
 from petla.deployments.deploy import deploy, find_deployment, rollback
 from petla.deployments.server import list_acknowledgements
 from petla.loop.controller import Controller
@@ -124,7 +124,13 @@ def test_version_that_is_named_answers_whatever_the_split_says(shop: Workspace, 
         assert ask(port, door, method="GET").content["versions"] == ["1", "2"]
 
     decisions = read_spool(shop, DECISIONS, Decision)
-    assert {(each.arm, each.version) for each in decisions} == {("champion", 1), ("named", 2)}
+    assert {(each.arm, each.served_by, each.version) for each in decisions} == {
+        ("named", "named", 1),
+        ("named", "named", 2),
+    }
+    stop(shop, MODEL, actor="ada")
+    ask(port, f"/v2/models/{MODEL}/versions/1/infer", {"inputs": inputs})
+    assert read_spool(shop, DECISIONS, Decision)[-1].arm == "champion"
 
 
 @pytest.mark.parametrize("plan", [plan_shadow(3), plan_canary(3, (0.5,))])

@@ -79,7 +79,7 @@ def count_labels(ws: Workspace, rollout: Rollout, reference: Reference) -> None:
     found: dict[str, Labels] = {}
     for name, version in versions.items():
         tally = evidence.tallies.get(name)
-        found[name] = _list_labels(ws, rollout, version, tally.last_feedback if tally is not None else 0)
+        found[name] = _list_labels(ws, rollout, (name, version), tally.last_feedback if tally is not None else 0)
     if not any(labels.last_feedback for labels in found.values()):
         return
     scale = _scale_of(reference) if reference.signature.task == "regression" else None
@@ -95,11 +95,13 @@ def _list_running(connection: Connection, ws: Workspace) -> list[Rollout]:
     return [rollout for rollout in running if rollout.model in ws.project.models]
 
 
-def _list_labels(ws: Workspace, rollout: Rollout, version: int, after: int) -> Labels:
+def _list_labels(ws: Workspace, rollout: Rollout, arm: tuple[str, int], after: int) -> Labels:
+    """Return the labels of what an arm's version decided as that arm, neither named nor in the place of another."""
+    name, version = arm
     rows: list[Labelled] = []
     last = 0
     while page := list_labelled(ws, rollout.model, version, after_feedback=after, limit=_LABELS_AT_ONCE):
-        rows += [row for row in page if row.at >= rollout.started_at]
+        rows += [row for row in page if row.at >= rollout.started_at and row.arm == name]
         after = last = page[-1].feedback_seq
     return Labels(rows, last)
 
