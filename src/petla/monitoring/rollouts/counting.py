@@ -86,7 +86,7 @@ def count_labels(ws: Workspace, rollout: Rollout, reference: Reference) -> None:
     with writing(ws.engine) as connection:
         # read again: the shipper may have counted meanwhile
         evidence = _decode(get_evidence(connection, rollout.id))
-        add_labelled(evidence, rollout, found, ws.project.models[rollout.model].deploy, scale)
+        add_labelled(evidence, found, ws.project.models[rollout.model].deploy, scale)
         put_evidence(connection, rollout.id, _encode(evidence))
 
 

@@ -7,6 +7,7 @@ tests. It grows batch by batch, in the transaction that stores the batch.
   whatever a worker dies of, and are counted once. What a worker only counts in its memory would be lost with it.
 - Every test compares an arm with the champion in the same batches, so that a bad hour for both stops nobody; and how
   often they disagree is seen on the same requests (`disagreement`).
+- Batches of a few rows are put together first: alone they would say nothing, as a row is an arm's or the champion's.
 """
 
 from bisect import bisect_left
@@ -26,6 +27,10 @@ Measure = Literal["failed", "slow", "wrong", "loss", "disagreement"]
 _MEASURES: tuple[Measure, ...] = ("failed", "slow", "wrong", "disagreement")
 # upper bounds of the latency histogram, microseconds: four to an octave, up to half a minute
 LATENCY_BOUNDS_US = tuple(int(16 * 2 ** (k / 4)) for k in range(84))
+
+
+# fewer rows than this wait for others before they are compared; of so many a twentieth of what they say is lost
+_COMPARED_ROWS = 20
 
 
 class Tally(msgspec.Struct):
@@ -56,6 +61,8 @@ class Evidence(msgspec.Struct):
     tallies: dict[str, Tally] = {}
     # measure and arm -> logarithms of the likelihood ratios
     tests: dict[str, list[float]] = {}
+    # measure -> `champion` or arm -> events and rows that no test has seen yet
+    waiting: dict[str, dict[str, tuple[int, int]]] = {}
     # name of the arm, or `shadow` -> what it and the champion said to the same requests
     pairs: dict[str, Pairs] = {}
     # as shadows were counted before there were `pairs`
@@ -101,12 +108,8 @@ def add_decisions(evidence: Evidence, rollout: Rollout, decisions: Sequence[Deci
             tally.slow += decision.latency_us > slow_us
             place = bisect_left(LATENCY_BOUNDS_US, decision.latency_us)
             tally.latency[place] = tally.latency.get(place, 0) + 1
-    for arm in rollout.arms if rollout.kind is not RolloutKind.SHADOW else ():
-        mine, champion = batch[arm.name], batch[CHAMPION]
-        for measure in ("failed", "slow"):
-            key = f"{measure} {arm.name}"
-            ours, theirs = ((getattr(each, measure), each.rows) for each in (mine, champion))
-            evidence.tests[key] = add_counts(evidence.tests.get(key, ()), ours, theirs, table.worse_factor)
+    _compare(evidence, "failed", {name: (each.failed, each.rows) for name, each in batch.items()}, table.worse_factor)
+    _compare(evidence, "slow", {name: (each.slow, each.rows) for name, each in batch.items()}, table.worse_factor)
     if evidence.stepped_at != rollout.stepped_at:
         evidence.stepped_at = rollout.stepped_at
         for tally in evidence.tallies.values():
@@ -115,14 +118,11 @@ def add_decisions(evidence: Evidence, rollout: Rollout, decisions: Sequence[Deci
         _merge(evidence.tallies.setdefault(name, Tally()), new)
 
 
-def add_labelled(
-    evidence: Evidence, rollout: Rollout, found: dict[str, Labels], table: DeployTable, scale: float | None
-) -> None:
+def add_labelled(evidence: Evidence, found: dict[str, Labels], table: DeployTable, scale: float | None) -> None:
     """Count labels that have come since the last time.
 
     Args:
         evidence: grows.
-        rollout: whose arms are counted.
         found: `champion` or name of an arm -> its labels of decisions since the rollout began.
         table: says how much worse is allowed.
         scale: of a regression, the range of the scores; None: the decisions are classes.
@@ -138,11 +138,7 @@ def add_labelled(
         else:
             tally.loss.add([loss for row in labels.rows if (loss := _loss_of(row, scale)) is not None])
         tally.labelled += len(labels.rows)
-    for arm in rollout.arms if scale is None else ():
-        if arm.name in batch and CHAMPION in batch:
-            key = f"wrong {arm.name}"
-            ours, theirs = batch[arm.name], batch[CHAMPION]
-            evidence.tests[key] = add_counts(evidence.tests.get(key, ()), ours, theirs, table.worse_factor)
+    _compare(evidence, "wrong", batch, table.worse_factor)
 
 
 def add_opinions(evidence: Evidence, opinions: Sequence[Opinion], scale: float | None) -> None:
@@ -208,6 +204,21 @@ def _judge_pairs(evidence: Evidence, rollout: Rollout, table: DeployTable, alpha
 
 def _pairs_of(evidence: Evidence, name: str) -> Pairs:
     return evidence.pairs.get(name) or Pairs(disagreed=msgspec.structs.replace(evidence.disagreed))
+
+
+def _compare(evidence: Evidence, measure: Measure, batch: dict[str, tuple[int, int]], factor: float) -> None:
+    """Let the tests see the events and rows of a batch, once there are enough with those that wait."""
+    waiting = evidence.waiting.setdefault(measure, {})
+    for name, (events, rows) in batch.items():
+        before = waiting.get(name, (0, 0))
+        waiting[name] = before[0] + events, before[1] + rows
+    if sum(rows for _, rows in waiting.values()) < _COMPARED_ROWS:
+        return
+    champion = waiting.pop(CHAMPION, (0, 0))
+    for name, mine in waiting.items():
+        key = f"{measure} {name}"
+        evidence.tests[key] = add_counts(evidence.tests.get(key, ()), mine, champion, factor)
+    waiting.clear()
 
 
 def _names_of(rollout: Rollout) -> list[str]:
