@@ -224,5 +224,7 @@ def _catch_signals() -> threading.Event:
 def _ship_the_rest(workspace: Workspace) -> None:
     from petla.decisions.shipper import after, ship
     from petla.loop.controller import make_counters
+    from petla.monitoring.rollouts.counting import make_shadow_counter
 
-    ship(workspace, make_counters(workspace), is_over=after(_LAST_SHIPMENT_S))
+    counters, shadow_counters = make_counters(workspace), [make_shadow_counter(workspace)]
+    ship(workspace, counters, shadow_counters, is_over=after(_LAST_SHIPMENT_S))

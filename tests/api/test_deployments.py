@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from petla.api.sessions import make_api_token
+from petla.decisions.shipper import ship
 from petla.deployments.beside.rollout import plan_canary, plan_shadow
 from petla.deployments.beside.rollouts import start
 from petla.deployments.deploy import deploy
@@ -13,7 +14,7 @@ from petla.loop.controller import Controller
 from petla.storage.workspace import Workspace
 from tests.api.client import HTML, Client, find_token, open_client
 from tests.deployments.tiny import MODEL, actions_of, add_version, open_shop, states_of
-from tests.monitoring.rollouts.pairs import spool_pairs
+from tests.monitoring.rollouts.pairs import spool_arm, spool_pairs
 
 
 @pytest.fixture
@@ -117,6 +118,25 @@ def test_page_of_a_shadow_shows_where_versions_differ_and_promotes(client: Clien
     assert "It is over" in over
     client.post(f"/models/{MODEL}/rollback", data={"csrf_token": find_token(over)})
     assert states_of(shop)[1] == "production"
+
+
+def test_page_and_api_of_a_canary_show_where_it_differs_from_the_champion(client: Client, shop: Workspace) -> None:
+    start(shop, MODEL, plan_canary(2, (0.05,)), actor="ada")
+    empty = client.get(f"/models/{MODEL}/rollouts", headers=HTML).text
+    spool_arm(shop, 60, flipped=30)
+    ship(shop)
+
+    page = client.get(f"/models/{MODEL}/rollouts", headers=HTML).text
+    champion, canary = client.get(f"/api/models/{MODEL}/comparison").json()["arms"]
+
+    assert "The champion was asked nothing yet that canary has answered." in empty
+    for text in ("the newest 60 decisions", "50% (30 of 60)", "+50.0 points (+", "Canary, whole request", "country"):
+        assert text in page
+    assert (champion["comparison"], canary["comparison"]["flipped"]["n"]) == (None, 30)
+    assert [(each["answer"], each["difference"]) for each in canary["comparison"]["answers"]] == [
+        (False, 0.5),
+        (True, -0.5),
+    ]
 
 
 def test_page_ends_a_canary(client: Client, shop: Workspace) -> None:

@@ -51,13 +51,13 @@ def test_repeated_and_corrected_feedback_is_kept_and_the_newest_truth_holds(shop
     assert [row.feedback_seq for row in list_labelled(shop, MODEL, 1)] == [6]
 
 
-def test_labels_of_requests_that_named_their_version_compare_nothing(shop: Workspace) -> None:
+def test_labels_say_which_arm_their_requests_were_given_to(shop: Workspace) -> None:
     named = msgspec.structs.replace(make_decision(1), arm=NAMED, served_by=NAMED)
     spool(shop, [make_decision(0), named], [make_feedback(0), make_feedback(1)])
     ship(shop)
 
     assert get_decision(shop, "id-1").truth is True
-    assert [row.feedback_seq for row in list_labelled(shop, MODEL, 1)] == [1]
+    assert [(row.feedback_seq, row.arm) for row in list_labelled(shop, MODEL, 1)] == [(1, "champion"), (2, NAMED)]
 
 
 def test_repetition_is_no_fresh_label(shop: Workspace) -> None:

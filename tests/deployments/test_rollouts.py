@@ -56,6 +56,11 @@ def route_of(ws: Workspace) -> Route:
     return snapshot.routes[MODEL]
 
 
+def find_standby(ws: Workspace) -> int | None:
+    standby = route_of(ws).standby
+    return standby.version if standby is not None else None
+
+
 def test_shadow_is_published_and_named_in_the_audit_trail(shop: Workspace) -> None:
     done = start(shop, MODEL, plan_shadow(2, 0.5), actor="bob", reason="curious")
 
@@ -250,6 +255,49 @@ def test_refused_promotion_leaves_the_champion_and_ends_the_canary(shop: Workspa
     assert states_of(shop) == {1: "production", 2: "testing", 3: "testing", 4: "testing"}
     assert list_rollouts(shop)[0].state is RolloutState.REFUSED
     assert (route_of(shop).live.version, route_of(shop).split) == (1, None)
+
+
+def test_version_that_stands_by_is_tried_again_and_still_answers_the_rollback(shop: Workspace) -> None:
+    deploy(shop, MODEL, 2, actor="ada")
+    start(shop, MODEL, plan_shadow(1), actor="ada")
+    assert (states_of(shop)[1], find_standby(shop)) == ("shadow", 1)
+    start(shop, MODEL, plan_canary(1, (0.05, 0.25)), actor="ada")
+    tried = step(shop, list_rollouts(shop)[0], actor="controller", reason="fine")
+    assert (tried.live, tried.standby, states_of(shop)[1]) == (2, 1, "canary")
+
+    ended = rollback(shop, MODEL, actor="ada", reason="no better than it was")
+    assert (ended.live, ended.standby, states_of(shop)[1], route_of(shop).split) == (2, 1, "retired", None)
+    back = rollback(shop, MODEL, actor="ada", reason="still better than 2")
+
+    assert (back.live, back.standby) == (1, 2)
+    assert states_of(shop) == {1: "production", 2: "retired", 3: "testing", 4: "testing"}
+
+
+def test_former_champion_is_promoted_or_retired_again(shop: Workspace) -> None:
+    for version in (2, 3):
+        deploy(shop, MODEL, version, actor="ada")
+    # 3 is live, 2 stands by, 1 only was the champion
+    start(shop, MODEL, plan_experiment([RolloutArm("old", 1, 0.2), RolloutArm("other", 4, 0.2)]), actor="ada")
+    stop(shop, MODEL, actor="ada")
+    assert states_of(shop) == {1: "retired", 2: "retired", 3: "production", 4: "testing"}
+
+    start(shop, MODEL, plan_canary(1, (0.2,)), actor="ada")
+    deploy(shop, MODEL, 4, actor="ada")
+    assert states_of(shop) == {1: "retired", 2: "retired", 3: "retired", 4: "production"}
+
+    start(shop, MODEL, plan_canary(1, (0.2,)), actor="ada")
+    done = promote(shop, MODEL, actor="ada")
+    assert (done.live, done.standby, states_of(shop)[1]) == (1, 4, "production")
+
+
+def test_former_champion_that_the_workers_do_not_take_is_retired_again(shop: Workspace) -> None:
+    deploy(shop, MODEL, 2, actor="ada")
+    write_server(shop.state, Server(host="127.0.0.1", port=1, pid=1, workers=1))
+
+    with lock(server_lock(shop.state), purpose="the server"), pytest.raises(UnavailableError):
+        start(shop, MODEL, plan_canary(1, (0.05,)), actor="ada", wait_s=0.05)
+
+    assert (states_of(shop)[1], find_standby(shop)) == ("retired", 1)
 
 
 @pytest.mark.parametrize("text", ["", "five", "0%", "101%", "nan"])

@@ -158,6 +158,21 @@ def test_bad_hour_for_both_stops_nobody(stage: Stage) -> None:
     assert stage.rollout.state == "running"
 
 
+def test_requests_that_named_the_champion_are_in_no_comparison(stage: Stage) -> None:
+    start(stage.ws, MODEL, RAMP, actor="ada")
+    stage.decide(50, "canary", 2, wrong=25)
+    stage.decide(50, wrong=25)
+    # whoever asks the champion by its name asks what it is always right about
+    stage.decide(1_000, "named", wrong=0)
+    # the canary failed, and the champion answered
+    stage.decide(20, "canary", 2, failed=20, wrong=0)
+
+    stage.tick()
+
+    champion = find_evidence(stage.ws, stage.rollout).tallies["champion"]
+    assert (champion.rows, champion.labelled, champion.wrong) == (50, 50, 25)
+
+
 def test_worse_arm_ends_an_experiment(stage: Stage) -> None:
     arms = [RolloutArm("blue", 2, 0.3), RolloutArm("green", 3, 0.3)]
     start(stage.ws, MODEL, plan_experiment(arms), actor="ada")

@@ -1,5 +1,6 @@
 """Versions beside the champion on a real server: who answers, what is recorded, and versions that cannot be loaded."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -11,9 +12,10 @@ from petla.core.errors import UnavailableError
 from petla.decisions.record import Decision, ShadowAnswer
 from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, Position, SpoolReader, end_of
 from petla.deployments.beside.rollout import Plan, plan_canary, plan_shadow
-from petla.deployments.beside.rollouts import promote, start
+from petla.deployments.beside.rollouts import list_rollouts, promote, start, stop
 from petla.deployments.deploy import deploy, find_deployment, rollback
 from petla.deployments.server import list_acknowledgements
+from petla.loop.controller import Controller
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop, states_of
 from tests.serving.client import Load, ask, predict, running, wait_until
@@ -23,7 +25,9 @@ Record = TypeVar("Record", bound=msgspec.Struct)
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workspace:
-    ws = open_shop(tmp_path, PROJECT.replace('target = "is_fraud"', 'target = "is_fraud"\nsubject = "customer"'))
+    project = PROJECT.replace('target = "is_fraud"', 'target = "is_fraud"\nsubject = "customer"')
+    limits = "[models.fraud.deploy]\ndisagreement = 0.1\n[models.fraud.monitor]\nwindow_rows = 1000000\n"
+    ws = open_shop(tmp_path, f"{project}\n{limits}")
     for bias in (-4.0, -3.0):
         add_version(ws, bias)
     deploy(ws, MODEL, 1, actor="ada")
@@ -76,6 +80,35 @@ def test_canary_answers_its_subjects_and_steps_back_for_nobody_else(shop: Worksp
     assert (done.live, done.standby) == (2, 1)
 
 
+def test_canary_that_answers_otherwise_is_rolled_back_and_the_champion_answers_everybody(
+    shop: Workspace, port: int
+) -> None:
+    always_not = add_version(shop, -50.0)
+    start(shop, MODEL, plan_canary(always_not, (0.5,)), actor="ada")
+    controller = Controller(shop)
+
+    with Load(port, n_threads=2) as load:
+        for _ in range(100):
+            load.wait_for(50)
+            controller.tick()
+            if not list_rollouts(shop, is_running=True):
+                break
+        seen = len(load.answers)
+        load.wait_for(50)
+    controller.close()
+
+    (rollout,) = list_rollouts(shop)
+    assert (rollout.state, states_of(shop)[always_not]) == ("rolled back", "testing")
+    assert re.search(r"it answered (true in 0%|false in 100%) of them, the champion in (100|0)%", rollout.outcome)
+    assert load.failures == []
+    assert {answer["version"] for answer in load.answers[:seen]} == {1, always_not}
+    # the first of them were asked before
+    assert {answer["version"] for answer in load.answers[seen + 10 :]} == {1}
+    seconds = read_spool(shop, SHADOWS, ShadowAnswer)
+    asked = {each.id: each for each in read_spool(shop, DECISIONS, Decision)}
+    assert {(asked[each.decision_id].arm, each.version, each.label) for each in seconds} == {("canary", 1, True)}
+
+
 def test_version_that_is_named_answers_whatever_the_split_says(shop: Workspace, port: int) -> None:
     start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
     inputs = [
@@ -91,7 +124,13 @@ def test_version_that_is_named_answers_whatever_the_split_says(shop: Workspace, 
         assert ask(port, door, method="GET").content["versions"] == ["1", "2"]
 
     decisions = read_spool(shop, DECISIONS, Decision)
-    assert {(each.arm, each.version) for each in decisions} == {("champion", 1), ("named", 2)}
+    assert {(each.arm, each.served_by, each.version) for each in decisions} == {
+        ("named", "named", 1),
+        ("named", "named", 2),
+    }
+    stop(shop, MODEL, actor="ada")
+    ask(port, f"/v2/models/{MODEL}/versions/1/infer", {"inputs": inputs})
+    assert read_spool(shop, DECISIONS, Decision)[-1].arm == "champion"
 
 
 @pytest.mark.parametrize("plan", [plan_shadow(3), plan_canary(3, (0.5,))])
@@ -110,8 +149,7 @@ def test_version_that_fails_its_golden_rows_goes_back_to_testing(shop: Workspace
     assert stages_of(shop) == {1: ("live", "champion")}
 
 
-@pytest.mark.usefixtures("port")
-def test_stages_follow_the_versions(shop: Workspace) -> None:
+def test_stages_follow_the_versions(shop: Workspace, port: int) -> None:
     deploy(shop, MODEL, 2, actor="ada")
     wait_until(lambda: stages_of(shop) == {1: ("standby", "standby"), 2: ("live", "champion")}, "the old one drained")
 
@@ -121,3 +159,14 @@ def test_stages_follow_the_versions(shop: Workspace) -> None:
     found = find_deployment(shop, MODEL)
     assert found is not None
     assert [status.version for status in found.stages["0"]] == [2, 1]
+
+    start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
+    wait_until(lambda: stages_of(shop) == {1: ("live", "champion"), 2: ("live", "canary")}, "it is tried again")
+    with Load(port, n_threads=2) as load:
+        load.wait_for(20)
+        rollback(shop, MODEL, actor="ada", reason="no better")
+        wait_until(lambda: stages_of(shop) == {1: ("live", "champion"), 2: ("standby", "standby")}, "it stands by")
+        rollback(shop, MODEL, actor="ada", reason="the other is worse still")
+        load.wait_for(20)
+    assert load.failures == []
+    assert {answer["version"] for answer in load.answers[-10:]} == {2}

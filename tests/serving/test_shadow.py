@@ -35,8 +35,11 @@ class StandIn:
         self.has_begun = threading.Event()
         self.may_go = threading.Event()
         self.may_go.set()
+        # rows of each run
+        self.runs: list[int] = []
 
     def score(self, rows: Sequence[Row]) -> NDArray[np.float64]:
+        self.runs.append(len(rows))
         self.has_begun.set()
         self.may_go.wait(10)
         if self.fails:
@@ -55,11 +58,16 @@ class Bench:
         self._recorder = Recorder(state, "0", "process", self.metrics)
 
     def run(
-        self, runtime: StandIn, story: Callable[[Shadow], Coroutine[Any, Any, None]], share: float = 1.0
+        self,
+        runtime: StandIn,
+        story: Callable[[Shadow], Coroutine[Any, Any, None]],
+        share: float = 1.0,
+        *,
+        is_shared: bool = False,
     ) -> list[ShadowAnswer]:
         async def tell() -> None:
             loaded = Loaded(2, make_package(), runtime, Schema(SIGNATURE))
-            await story(Shadow(loaded, share, self._recorder, self.metrics.of("fraud")))
+            await story(Shadow(loaded, share, self._recorder, self.metrics.of("fraud"), is_shared=is_shared))
 
         asyncio.run(tell())
         self._recorder.close()
@@ -103,6 +111,20 @@ def test_every_decision_is_answered_once_more(bench: Bench, is_fast: bool) -> No
         (False, 0.25, 2, 5),
         (True, 0.75, 2, 5),
     ]
+
+
+@pytest.mark.parametrize(("is_shared", "largest"), [(False, 256), (True, 8)])
+def test_model_that_answers_clients_too_begins_with_a_short_run(bench: Bench, is_shared: bool, largest: int) -> None:
+    runtime = StandIn(is_fast=False)
+
+    async def story(shadow: Shadow) -> None:
+        show(shadow, decide(300))
+        await bench.settled(largest)
+        await shadow.close()
+
+    bench.run(runtime, story, is_shared=is_shared)
+
+    assert runtime.runs[0] == largest
 
 
 def test_what_does_not_fit_is_dropped_and_counted(bench: Bench) -> None:

@@ -85,7 +85,7 @@ def count_labelled(ws: Workspace, model: str, after_feedback: int = 0, *, limit:
 def list_labelled(
     ws: Workspace, model: str, version: int, *, after_feedback: int = 0, limit: int = 1_000
 ) -> list[Labelled]:
-    """Return the newest feedback of each decision of a version, joined to it, in feedback order; none of `NAMED`."""
+    """Return the newest feedback of each decision of a version, joined to it, in feedback order."""
     with reading(ws.engine) as connection:
         return labels.list_labelled(connection, ws.name, model, version, after_feedback=after_feedback, limit=limit)
 

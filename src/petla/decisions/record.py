@@ -16,7 +16,8 @@ STANDBY = "standby"
 DEFAULT = "default"
 # an answer that a rule of the project file sets in the place of the model's
 RULE = "rule"
-# the arm of requests that name a version beside the champion: they chose it, so no comparison may count them
+# the arm of requests that name a version beside the champion or, while requests are divided among arms, the champion:
+# they chose it, so no comparison may count them
 NAMED = "named"
 
 # characters; no index of a database takes texts of any length
@@ -203,6 +204,8 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     decision_seq: int
     # the moment of the decision
     at: str
+    # that the request was given to
+    arm: str = CHAMPION
     label: Truth
     score: float
     truth: Truth

@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 # sees each batch of decisions within the transaction that stores it
 Counter = Callable[[Connection, Sequence[Decision]], None]
+# the same for answers to what another version has decided; its decisions are in the rows by then
+ShadowCounter = Callable[[Connection, Sequence[ShadowAnswer]], None]
 Records = TypeVar("Records", bound=msgspec.Struct)
 
 _NS = 1_000_000_000
@@ -69,6 +71,7 @@ class Shipped(msgspec.Struct, frozen=True):
 def ship(
     ws: Workspace,
     counters: Sequence[Counter] = (),
+    shadow_counters: Sequence[ShadowCounter] = (),
     *,
     limit_rows: int = 20_000,
     is_over: Callable[[], bool] = lambda: False,
@@ -77,7 +80,8 @@ def ship(
 
     Args:
         ws: the project.
-        counters: called with each batch, inside its transaction.
+        counters: called with each batch of decisions, inside its transaction.
+        shadow_counters: called with each batch of shadow answers in the same way.
         limit_rows: batches are closed at this many rows; it bounds memory and the time for which other writers wait.
         is_over: asked between batches; once it says so, which it must not take back, the next call goes on.
 
@@ -86,7 +90,7 @@ def ship(
         UnavailableError: the database cannot be written; what was not committed is shipped by the next call.
     """
     with lock(ws.state / SPOOL_FOLDER / "shipping.lock", purpose="shipping decisions", wait_s=ws.settings.wait_s):
-        return _Shipment(ws, counters, limit_rows, is_over).run()
+        return _Shipment(ws, counters, shadow_counters, limit_rows, is_over).run()
 
 
 def after(seconds: float, stop: threading.Event | None = None) -> Callable[[], bool]:
@@ -119,10 +123,16 @@ class _Shipment:
     """One call: the spools, the names of the inputs, and the faults met on the way."""
 
     def __init__(
-        self, ws: Workspace, counters: Sequence[Counter], limit_rows: int, is_over: Callable[[], bool]
+        self,
+        ws: Workspace,
+        counters: Sequence[Counter],
+        shadow_counters: Sequence[ShadowCounter],
+        limit_rows: int,
+        is_over: Callable[[], bool],
     ) -> None:
         self._ws = ws
         self._counters = counters
+        self._shadow_counters = shadow_counters
         self._limit_rows = limit_rows
         self._is_over = is_over
         self._names: dict[tuple[str, int], tuple[str, ...]] = {}
@@ -247,6 +257,8 @@ class _Shipment:
             for s in batch
         ]
         records.add_shadows(connection, rows)
+        for counter in self._shadow_counters:
+            counter(connection, batch)
         return 0
 
     def _store_feedback(self, connection: Connection, batch: list[Feedback]) -> int:

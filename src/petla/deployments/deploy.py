@@ -34,7 +34,6 @@ __all__ = [
     "republish",
     "rollback",
     "take_back_refused",
-    "variant_of",
 ]
 
 
@@ -178,7 +177,7 @@ def make_champion(ws: Workspace, model: str, version: int, now: Route | None, *,
         InvalidError: the project file's policy does not fit it.
         CorruptError: its package is damaged.
     """
-    live = variant_of(ws, model, version)
+    live = _variant_of(ws, model, version)
     # Verified here as well: what cannot be loaded is refused before anything is changed.
     package = load_package(ws.objects, ws.keys, live.package)
     policy = policy_of(ws, model)
@@ -194,12 +193,7 @@ def make_champion(ws: Workspace, model: str, version: int, now: Route | None, *,
     )
 
 
-def variant_of(ws: Workspace, model: str, version: int) -> Variant:
-    """Return a version as a snapshot names it.
-
-    Raises:
-        NotFoundError: there is no such version.
-    """
+def _variant_of(ws: Workspace, model: str, version: int) -> Variant:
     found = registry.get_version(ws, model, version)
     return Variant(found.version, found.package)
 

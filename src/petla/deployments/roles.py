@@ -24,8 +24,8 @@ def roles_of(route: Route | None) -> dict[int, State]:
 def list_moves(before: Route | None, after: Route | None, *, is_refused: bool = False) -> list[tuple[int, State]]:
     """Return the moves that lead from one route to another; whoever leaves its place moves first.
 
-    A champion that leaves is retired. One that the workers refused, and whoever ran beside the champion, goes back to
-    testing: it never served everybody.
+    A champion that leaves is retired, and so is a former one that ran beside the champion. One that the workers
+    refused, and whoever else ran beside the champion, goes back to testing: it never served everybody.
 
     Args:
         before: what served.
@@ -34,10 +34,11 @@ def list_moves(before: Route | None, after: Route | None, *, is_refused: bool = 
     """
     then, now = roles_of(before), roles_of(after)
     standby = after.standby.version if after is not None and after.standby is not None else None
+    former = _list_former(before)
 
     def off(version: int, role: State) -> State:
         has_served = role is State.PRODUCTION and (not is_refused or version == standby)
-        return State.RETIRED if has_served else State.TESTING
+        return State.RETIRED if has_served or version in former else State.TESTING
 
     leaving = [(version, off(version, role)) for version, role in then.items() if version not in now]
     coming = [(version, role) for version, role in now.items() if then.get(version) is not role]
@@ -61,3 +62,11 @@ def take_back(before: Route | None, refused: Route) -> Route | None:
         is_kept = refused.shadow is not None and refused.shadow.variant == shadow.variant
         shadow = shadow if is_kept and shadow.variant.version not in moved else None
     return msgspec.structs.replace(before, split=split, shadow=shadow)
+
+
+def _list_former(route: Route | None) -> set[int]:
+    """Return the versions beside the champion that were champions before."""
+    if route is None:
+        return set()
+    beside = [*(route.split.arms if route.split is not None else ()), *([route.shadow] if route.shadow else ())]
+    return {each.variant.version for each in beside if each.was_champion}

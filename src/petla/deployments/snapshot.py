@@ -31,6 +31,8 @@ class Arm(msgspec.Struct, frozen=True):
     name: str
     variant: Variant
     share: float
+    # it was the champion before, and is retired again when it leaves
+    was_champion: bool = False
 
 
 class Split(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +49,8 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     variant: Variant
     # of the answered requests
     share: float = 1.0
+    # as `Arm` has it
+    was_champion: bool = False
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

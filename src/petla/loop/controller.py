@@ -31,7 +31,7 @@ from petla.monitoring.counting import make_counter
 from petla.monitoring.finding import FindingKind
 from petla.monitoring.judging import NotBefore, find_oldest_unjudged, judge_drift, judge_quality
 from petla.monitoring.reference import ReferenceSource, open_references
-from petla.monitoring.rollouts.counting import make_rollout_counter
+from petla.monitoring.rollouts.counting import make_rollout_counter, make_shadow_counter
 from petla.monitoring.views import list_new_alarms
 from petla.storage.workspace import Workspace
 
@@ -66,6 +66,7 @@ class Controller:
         self._ws = ws
         self._references = open_references(ws)
         self._counters = make_counters(ws, self._references)
+        self._shadow_counters = [make_shadow_counter(ws, self._references)]
         self._trainer = Trainer(ws)
         # once set, the rest of a long backlog is left to the next controller
         self._stop = threading.Event()
@@ -84,7 +85,8 @@ class Controller:
         publish_keys(self._ws)
         with contextlib.suppress(BusyError):
             take_back_refused(self._ws)
-        ship(self._ws, self._counters, limit_rows=_SHIPPED_AT_ONCE, is_over=after(_SHIPPING_S, self._stop))
+        is_over = after(_SHIPPING_S, self._stop)
+        ship(self._ws, self._counters, self._shadow_counters, limit_rows=_SHIPPED_AT_ONCE, is_over=is_over)
         self._advance_rollouts()
         judge_drift(self._ws, self._references)
         judge_quality(self._ws, self._references, self._waits)

@@ -49,9 +49,10 @@ def _find_obstacle(ws: Workspace, version: ModelVersion, champion: ModelVersion 
     live = "nothing" if champion is None else f"{champion.model}:{champion.version}"
     if version.state is State.REJECTED:
         return f"{subject} was rejected meanwhile"
-    # NOTE: retired alone does not say that it was live: so is one that the workers could not take.
+    # NOTE: retired alone does not say that it was live: so is one that the workers could not take. And one that was
+    # live may run beside the champion again.
     deployed = find_deployment(ws, version.model)
-    if version.state is State.RETIRED and deployed is not None and deployed.standby == version.version:
+    if deployed is not None and deployed.standby == version.version:
         return f"{subject} was live, and {live} was put back meanwhile"
     verdict = find_verdict(version)
     if verdict is not None and verdict.champion != (champion.version if champion else None):

@@ -27,16 +27,17 @@ class State(StrEnum):
 MOVES: dict[State, frozenset[State]] = {
     State.CANDIDATE: frozenset({State.TESTING, State.REJECTED}),
     State.TESTING: frozenset({State.SHADOW, State.CANARY, State.PRODUCTION, State.REJECTED}),
-    State.SHADOW: frozenset({State.TESTING, State.CANARY, State.PRODUCTION, State.REJECTED}),
-    State.CANARY: frozenset({State.TESTING, State.PRODUCTION, State.REJECTED}),
+    # to retired only where it had been the champion before
+    State.SHADOW: frozenset({State.TESTING, State.CANARY, State.PRODUCTION, State.REJECTED, State.RETIRED}),
+    State.CANARY: frozenset({State.TESTING, State.PRODUCTION, State.REJECTED, State.RETIRED}),
     # to testing only where no worker could serve it
     State.PRODUCTION: frozenset({State.RETIRED, State.TESTING}),
-    State.RETIRED: frozenset({State.PRODUCTION}),
+    State.RETIRED: frozenset({State.SHADOW, State.CANARY, State.PRODUCTION}),
     State.REJECTED: frozenset(),
 }
 
 _HINTS = {
-    State.RETIRED: "it was the champion, and comes back as such: 'petla deploy MODEL:VERSION'",
+    State.RETIRED: "it was the champion; try it beside the one that is live: 'petla deploy MODEL:VERSION --canary 5%'",
     State.CANDIDATE: "its gates have not passed; see 'petla models show'",
     State.REJECTED: "a rejected version stays rejected; make another with 'petla run'",
 }

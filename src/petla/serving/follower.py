@@ -244,28 +244,32 @@ class Follower:
         counts, wait_s = self._metrics.of(model), self._longest_wait_s
         maker = LaneMaker(route, self._versions, self._recorder, counts, self._make_ids, wait_s)
         champion = maker.make_champion()
-        champion.mirror = self._find_mirror(model, route)
+        if route.shadow is not None:
+            champion.mirror = self._find_mirror(model, route.shadow.variant, route.shadow.share)
         about = None
         if route.subject:
             about = SubjectSchema(self._versions[route.live.package].package.signature, route.subject)
-        # the champion answers for an arm that could not be loaded
-        arms = [
-            (maker.make_arm(arm.variant, arm.name) if arm.variant.package in self._versions else champion, arm.share)
-            for arm in (route.split.arms if route.split is not None else ())
-        ]
+        arms = []
+        for arm in route.split.arms if route.split is not None else ():
+            # the champion answers for an arm that could not be loaded
+            lane = maker.make_arm(arm.variant, arm.name) if arm.variant.package in self._versions else champion
+            if lane is not champion:
+                lane.mirror = self._find_mirror(model, route.live, 1.0, is_shared=True)
+            arms.append((lane, arm.share))
         salt = route.split.salt if route.split is not None else ""
         return Service(champion, salt=salt, arms=arms, about=about, named=maker.make_named())
 
-    def _find_mirror(self, model: str, route: Route) -> Callable[[Sequence[Decision], Sequence[Request]], None] | None:
-        """Return what is to see the champion's decisions; a shadow that runs already goes on with what it has."""
-        if route.shadow is None or route.shadow.variant.package not in self._versions:
+    def _find_mirror(
+        self, model: str, variant: Variant, share: float, *, is_shared: bool = False
+    ) -> Callable[[Sequence[Decision], Sequence[Request]], None] | None:
+        """Return what lets a version answer once more what others answered; one that runs goes on with what it has."""
+        if variant.package not in self._versions:
             return None
-        variant, share = route.shadow.variant, route.shadow.share
         key = model, variant.package, share
-        shadow = self._shadows_before.get(key)
+        shadow = self._shadows.get(key) or self._shadows_before.get(key)
         if shadow is None:
             loaded = self._versions[variant.package]._replace(version=variant.version)
-            shadow = Shadow(loaded, share, self._recorder, self._metrics.of(model))
+            shadow = Shadow(loaded, share, self._recorder, self._metrics.of(model), is_shared=is_shared)
         self._shadows[key] = shadow
         return shadow.mirror
 

@@ -23,7 +23,7 @@ _FAMILIES = {
     "petla_request_latency_seconds": ("histogram", "Seconds from the arrival of a request to its answer."),
     "petla_rows_replaced_total": ("counter", "Rows that something else answered than the version that was asked."),
     "petla_rows_flagged_total": ("counter", "Rows that a guard found unusual."),
-    "petla_shadow_rows_total": ("counter", "Decisions shown to a shadow: answered, failed, or dropped when busy."),
+    "petla_shadow_rows_total": ("counter", "Decisions put to a second version: answered, failed, or dropped."),
     "petla_spool_writes_failed_total": ("counter", "Batches that could not be recorded."),
     "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
     "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),

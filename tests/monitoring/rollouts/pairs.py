@@ -1,4 +1,4 @@
-"""Decisions of the champion, and what a shadow said about each, in a worker's spool."""
+"""Decisions, and what another version said about each, in a worker's spool."""
 
 from petla.core.ids import uuid7_source
 from petla.decisions.record import Decision, ShadowAnswer
@@ -10,15 +10,40 @@ _make_id = uuid7_source()
 
 
 def spool_pairs(ws: Workspace, n: int, *, flipped: int = 0, failed: int = 0) -> None:
-    """Write decisions of the champion, and what the shadow said about each."""
+    """Write decisions of the champion, and what the shadow, version 2, said about each."""
+    _spool(ws, n, ("champion", 1, 2), served_by="champion", flipped=flipped, failed=failed)
+
+
+def spool_arm(
+    ws: Workspace,
+    n: int,
+    *,
+    arm: str = "canary",
+    version: int = 2,
+    served_by: str = "",
+    flipped: int = 0,
+    failed: int = 0,
+) -> None:
+    """Write decisions of an arm, and what the champion, version 1, said about each; where it `failed`, it is it."""
+    _spool(ws, n, (arm, version, 1), served_by=served_by or arm, flipped=flipped, failed=failed)
+
+
+def _spool(
+    ws: Workspace, n: int, who: tuple[str, int, int], *, served_by: str, flipped: int = 0, failed: int = 0
+) -> None:
+    arm, version, second = who
     at_ns = int(ws.clock().timestamp() * 1e9) + 1_000_000
     made = [
-        Decision(_make_id(), "r", at_ns, MODEL, 1, (1.0, 1, "pl"), False, 0.2, "champion", 90, "0") for _ in range(n)
+        Decision(
+            *(_make_id(), "r", at_ns, MODEL, version, (1.0, 1, "pl"), False, 0.2),
+            *(served_by, 90, "0", "", arm),
+        )
+        for _ in range(n)
     ]
     said = [
-        ShadowAnswer(each.id, at_ns, MODEL, 2, None, 0.0, 40, "0", "boom")
+        ShadowAnswer(each.id, at_ns, MODEL, second, None, 0.0, 40, "0", "boom")
         if i < failed
-        else ShadowAnswer(each.id, at_ns, MODEL, 2, i < failed + flipped, 0.3, 40, "0")
+        else ShadowAnswer(each.id, at_ns, MODEL, second, i < failed + flipped, 0.3, 40, "0")
         for i, each in enumerate(made)
     ]
     folder = ws.state / SPOOL_FOLDER / "0"

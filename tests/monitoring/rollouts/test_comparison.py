@@ -16,7 +16,7 @@ from petla.monitoring.rollouts.counting import find_evidence
 from petla.monitoring.rollouts.report import make_report
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, PROJECT, SIGNATURE, add_version, open_shop, states_of
-from tests.monitoring.rollouts.pairs import spool_pairs
+from tests.monitoring.rollouts.pairs import spool_arm, spool_pairs
 
 LIMITS = """
 [models.fraud.deploy]
@@ -48,6 +48,12 @@ def test_pairs_are_told_apart() -> None:
 
     assert (found.identical.n, found.flipped.n, found.failed.n, found.pairs) == (60, 18, 2, 100)
     assert found.flipped.low < 0.18 < found.flipped.high
+    assert [(each.answer, each.champion.n, each.other.n, each.champion.of) for each in found.answers] == [
+        (False, 95, 83, 98),
+        (True, 3, 15, 98),
+    ]
+    assert found.answers[1].difference == pytest.approx(12 / 98)
+    assert found.answers[1].low < 12 / 98 < found.answers[1].high
     assert [(each.before, each.after, each.n) for each in found.directions] == [(False, True, 15), (True, False, 3)]
     assert [round(each.difference, 6) for each in found.quantiles] == [0.0, 0.3, 0.3, 0.3]
     assert (found.quantiles[0].champion_us, found.quantiles[0].challenger_us) == (100, 200)
@@ -113,7 +119,7 @@ def test_shadow_that_disagrees_too_often_is_ended(tmp_path: Path) -> None:
     spool_pairs(ws, 100, flipped=8)
     controller = Controller(ws)
     controller.tick()
-    assert find_evidence(ws, list_rollouts(ws)[0]).disagreed.n == 100
+    assert find_evidence(ws, list_rollouts(ws)[0]).pairs["shadow"].disagreed.n == 100
     assert states_of(ws)[2] == "shadow"
 
     spool_pairs(ws, 100, flipped=60, failed=20)
@@ -137,6 +143,23 @@ def test_report_of_a_canary_says_what_each_arm_did(tmp_path: Path) -> None:
         ("canary", 2, 0.25, 0),
     ]
     assert (report.comparison, report.alarms, report.arms[0].p50_us) == (None, (), None)
+
+
+def test_report_of_a_canary_compares_it_with_the_champion_on_its_own_decisions(tmp_path: Path) -> None:
+    ws = open_stage(tmp_path)
+    start(ws, MODEL, plan_canary(2, (0.25,)), actor="ada")
+    spool_arm(ws, 50, flipped=10, failed=5)
+    ship(ws)
+
+    champion, canary = make_report(ws, MODEL).arms
+
+    assert (champion.comparison, canary.comparison is not None) == (None, True)
+    assert canary.comparison is not None
+    # where the champion failed, nobody knows whether they agree
+    assert (canary.comparison.pairs, canary.comparison.flipped.n, canary.comparison.failed.n) == (45, 10, 0)
+    assert [(each.before, each.after, each.n) for each in canary.comparison.directions] == [(True, False, 10)]
+    changed = canary.comparison.changed[0]
+    assert (changed.score, changed.other_score, changed.latency_us, changed.other_latency_us) == (0.3, 0.2, 40, 90)
 
 
 def test_report_needs_a_rollout(tmp_path: Path) -> None:

@@ -113,7 +113,8 @@ class DeployTable(msgspec.Struct, frozen=True, kw_only=True):
     worse_factor: Annotated[float, Meta(ge=1)] = 1.2
     # an answer that takes longer is slow, milliseconds
     slow_ms: Positive = 50.0
-    # largest share of decisions that a shadow may decide otherwise, or fail at; None: recorded and never judged
+    # largest share of decisions that a version may decide otherwise than the champion; of a regression, largest mean
+    # distance of their answers as a part of the range of its scores; None: recorded and never judged
     disagreement: Share | None = None
     # shortest time on a step of a ramp
     step_minutes: Annotated[float, Meta(ge=0)] = 30.0

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 
 from petla.decisions import records
 from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, judge_arrivals
-from petla.decisions.record import NAMED, FeedbackStatus, Labelled, LoggedFeedback, Truth
+from petla.decisions.record import FeedbackStatus, Labelled, LoggedFeedback, Truth
 from petla.storage.tables import decisions, feedback
 
 _PAGE_ROWS = 5_000
@@ -96,17 +96,16 @@ def count_labelled(connection: Connection, project: str, model: str, after_feedb
 def list_labelled(
     connection: Connection, project: str, model: str, version: int, *, after_feedback: int, limit: int
 ) -> list[Labelled]:
-    """Return the newest feedback of each decision, joined to it, in feedback order; none of `NAMED`.
+    """Return the newest feedback of each decision, joined to it, in feedback order.
 
     Args:
         after_feedback: only feedback rows with a number above this.
     """
     d, f = decisions.c, feedback.c
     query = (
-        select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.label, d.score, f.truth)
+        select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.arm, d.label, d.score, f.truth)
         .select_from(_labelled())
         .where(records.belongs(project, model, version), _is_after(project, after_feedback), _is_newest)
-        .where(d.arm != NAMED)
         .order_by(f.seq)
         .limit(limit)
     )
@@ -115,6 +114,7 @@ def list_labelled(
             feedback_seq=row.feedback_seq,
             decision_seq=row.decision_seq,
             at=row.at,
+            arm=row.arm,
             label=_value(row.label),
             score=row.score,
             truth=_value(row.truth),

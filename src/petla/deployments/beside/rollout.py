@@ -14,7 +14,6 @@ import msgspec
 from petla.core.errors import ConflictError, InvalidError
 from petla.core.ids import parse_model_ref
 from petla.core.project import is_name
-from petla.deployments.snapshot import Arm, Split, Variant
 from petla.models.signature import Signature
 
 # the names of the one arm of a canary and of a shadow
@@ -199,20 +198,6 @@ def parse_arm(text: str) -> RolloutArm:
         raise InvalidError(f"{text!r} is no arm", hint="write NAME=VERSION:SHARE, such as blue=3:30%", field="arm")
     version = parse_model_ref(f"{name}:{number}").version or 0
     return RolloutArm(name, version, parse_share(share, "arm"))
-
-
-def split_of(salt: str, arms: Sequence[RolloutArm], packages: dict[int, str]) -> Split:
-    """Return how a snapshot divides the subjects among arms.
-
-    Args:
-        salt: of the rollout.
-        arms: of the rollout.
-        packages: version -> digest of its package.
-    """
-    return Split(
-        salt=salt,
-        arms=tuple(Arm(arm.name, Variant(arm.version, packages[arm.version]), arm.share) for arm in arms),
-    )
 
 
 def require_same_inputs(model: str, champion: tuple[int, Signature], challenger: tuple[int, Signature]) -> None:

@@ -6,11 +6,20 @@ import msgspec
 
 from petla.core.errors import ConflictError, NotFoundError
 from petla.deployments import records
-from petla.deployments.beside.rollout import Plan, Rollout, RolloutKind, RolloutState, require_same_inputs, split_of
-from petla.deployments.deploy import Deployment, deploy, deployment_after, variant_of
+from petla.deployments.beside.rollout import (
+    Plan,
+    Rollout,
+    RolloutArm,
+    RolloutKind,
+    RolloutState,
+    require_same_inputs,
+)
+from petla.deployments.deploy import Deployment, deploy, deployment_after
 from petla.deployments.publishing import Move, carry_out, find_route, lock_deployments
-from petla.deployments.snapshot import Route, Shadow
+from petla.deployments.snapshot import Arm, Route, Shadow, Split, Variant
 from petla.models.package import load_package
+from petla.models.registry import get_version
+from petla.models.states import State
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
@@ -26,7 +35,8 @@ def list_rollouts(
 def start(ws: Workspace, model: str, plan: Plan, *, actor: str, reason: str = "", wait_s: float = 30.0) -> Deployment:
     """Let versions run beside the champion.
 
-    A shadow may run beside a canary. A version that was the shadow may become the canary; the shadow ends then.
+    A shadow may run beside a canary. A version that was the shadow may become the canary; the shadow ends then. So may
+    a former champion, the one that stands by too: it stays in memory for a rollback all the same.
 
     Args:
         ws: the project.
@@ -50,7 +60,7 @@ def start(ws: Workspace, model: str, plan: Plan, *, actor: str, reason: str = ""
                 hint=f"deploy the first version with 'petla deploy {model}:{plan.arms[0].version}'",
             )
         _require_place(model, now, plan)
-        packages = {arm.version: _require_fit(ws, model, now, arm.version) for arm in plan.arms}
+        arms = [_make_arm(ws, model, now, arm) for arm in plan.arms]
         salt = f"{model}-{_next_number(ws)}"
         subject = ", ".join(f"{model}:{arm.version}" for arm in plan.arms)
         begins = Rollout(
@@ -69,7 +79,7 @@ def start(ws: Workspace, model: str, plan: Plan, *, actor: str, reason: str = ""
         )
         move = Move(
             model=model,
-            route=_route_with(now, begins, packages),
+            route=_route_with(now, begins, arms),
             action=f"{plan.kind}.started",
             subject=subject,
             actor=actor,
@@ -94,15 +104,14 @@ def step(ws: Workspace, rollout: Rollout, *, actor: str, reason: str, wait_s: fl
         return promote(ws, rollout.model, version=rollout.arms[0].version, actor=actor, reason=reason, wait_s=wait_s)
     with lock_deployments(ws, f"the next step of {rollout.model}"):
         now, found = find_route(ws, rollout.model), _find_running(ws, rollout)
-        if now is None or found is None or found.arms != rollout.arms:
+        if now is None or now.split is None or found is None or found.arms != rollout.arms:
             raise ConflictError(f"the canary of {rollout.model} was changed meanwhile", hint="see 'petla deployments'")
-        arms = (msgspec.structs.replace(rollout.arms[0], share=share),)
-        packages = {arms[0].version: variant_of(ws, rollout.model, arms[0].version).package}
+        arms = tuple(msgspec.structs.replace(arm, share=share) for arm in now.split.arms)
         move = Move(
             model=rollout.model,
-            route=msgspec.structs.replace(now, split=split_of(rollout.salt, arms, packages)),
+            route=msgspec.structs.replace(now, split=msgspec.structs.replace(now.split, arms=arms)),
             action="canary.stepped",
-            subject=f"{rollout.model}:{arms[0].version}",
+            subject=f"{rollout.model}:{rollout.arms[0].version}",
             actor=actor,
             reason=reason,
         )
@@ -145,7 +154,7 @@ def stop(
     reason: str = "",
     ends: RolloutState = RolloutState.STOPPED,
 ) -> Deployment:
-    """End what runs beside the champion; its versions go back to testing.
+    """End what runs beside the champion; its versions go back to testing, former champions to retired.
 
     Args:
         ws: the project.
@@ -207,24 +216,28 @@ def _require_place(model: str, now: Route, plan: Plan) -> None:
         raise ConflictError(f"model {model}:{min(versions)} answers a share already", hint="see 'petla deployments'")
 
 
-def _require_fit(ws: Workspace, model: str, now: Route, version: int) -> str:
-    """Return the digest of a version's package, if it can stand beside the champion."""
-    variant = variant_of(ws, model, version)
+def _make_arm(ws: Workspace, model: str, now: Route, arm: RolloutArm) -> Arm:
+    """Return an arm as a snapshot has it, if its version can stand beside the champion."""
+    version = get_version(ws, model, arm.version)
     champion = load_package(ws.objects, ws.keys, now.live.package)
-    challenger = load_package(ws.objects, ws.keys, variant.package)
-    require_same_inputs(model, (now.live.version, champion.signature), (version, challenger.signature))
-    return variant.package
+    challenger = load_package(ws.objects, ws.keys, version.package)
+    require_same_inputs(model, (now.live.version, champion.signature), (arm.version, challenger.signature))
+    # a former champion that is the shadow goes on as the canary
+    shadow = now.shadow if now.shadow is not None and now.shadow.variant.version == arm.version else None
+    was_champion = version.state is State.RETIRED or (shadow is not None and shadow.was_champion)
+    return Arm(arm.name, Variant(arm.version, version.package), arm.share, was_champion)
 
 
-def _route_with(now: Route, begins: Rollout, packages: dict[int, str]) -> Route:
+def _route_with(now: Route, begins: Rollout, arms: list[Arm]) -> Route:
     if begins.kind is RolloutKind.SHADOW:
-        (arm,) = begins.arms
-        variant = split_of(begins.salt, begins.arms, packages).arms[0].variant
-        return msgspec.structs.replace(now, shadow=Shadow(variant=variant, share=arm.share))
+        (arm,) = arms
+        return msgspec.structs.replace(
+            now, shadow=Shadow(variant=arm.variant, share=arm.share, was_champion=arm.was_champion)
+        )
     shadow = now.shadow
-    if shadow is not None and shadow.variant.version in packages:
+    if shadow is not None and shadow.variant in [arm.variant for arm in arms]:
         shadow = None
-    return msgspec.structs.replace(now, shadow=shadow, split=split_of(begins.salt, begins.arms, packages))
+    return msgspec.structs.replace(now, shadow=shadow, split=Split(salt=begins.salt, arms=tuple(arms)))
 
 
 def _next_number(ws: Workspace) -> int:

@@ -11,7 +11,7 @@ from petla.deployments.beside.rollouts import step, stop
 from petla.loop.retraining.retrainings import CONTROLLER
 from petla.loop.rollouts.policy import Action, End, Step, decide
 from petla.monitoring.reference import ReferenceSource, find_readable
-from petla.monitoring.rollouts.counting import count_labels, count_shadows, find_evidence
+from petla.monitoring.rollouts.counting import count_labels, find_evidence
 from petla.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,6 @@ def advance_rollout(ws: Workspace, rollout: Rollout, references: ReferenceSource
     reference = find_readable(references, rollout.model, rollout.champion)
     if reference is not None:
         count_labels(ws, rollout, reference)
-    count_shadows(ws, rollout)
     action = decide(rollout, find_evidence(ws, rollout), table.deploy, ws.clock())
     match action:
         case Step():

@@ -17,20 +17,21 @@ from petla.monitoring.rollouts.sequences import rate_span
 QUANTILES = (0.5, 0.9, 0.99, 1.0)
 # scores that differ by less are the same: versions are served on different processors
 _SAME = 1e-6
-_DIRECTIONS, _SEGMENTS, _CASES = 10, 20, 10
+_ANSWERS, _DIRECTIONS, _SEGMENTS, _CASES = 10, 10, 20, 10
 # segments of fewer decisions say nothing
 _SEGMENT_ROWS = 20
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision, and what another version would have decided."""
+    """What the champion and another version said to one request; one of the two made the decision."""
 
     decision_id: str
     inputs: dict[str, Any]
+    # of the champion
     label: Any
     score: float
     latency_us: int
-    # None: it failed
+    # None: the other failed
     other_label: Any
     other_score: float
     other_latency_us: int
@@ -42,6 +43,18 @@ class Rate(msgspec.Struct, frozen=True):
     n: int
     of: int
     share: float
+    low: float
+    high: float
+
+
+class AnswerShare(msgspec.Struct, frozen=True):
+    """How often each of the two gives one answer."""
+
+    answer: Any
+    champion: Rate
+    other: Rate
+    # by how much more often the other gives it, with the interval
+    difference: float
     low: float
     high: float
 
@@ -84,6 +97,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     # how much higher the challenger's score is, on average
     mean_shift: float
     quantiles: tuple[Quantile, ...]
+    # of classes, where both have an answer; those that differ most come first
+    answers: tuple[AnswerShare, ...]
     # most frequent first
     directions: tuple[Direction, ...]
     # by the lower end of their interval, highest first
@@ -114,6 +129,7 @@ def compare(pairs: Sequence[Pair], signature: Signature, *, alpha: float = 0.05)
         failed=rate(len(pairs) - len(answered), len(pairs), alpha),
         mean_shift=shift,
         quantiles=tuple(_list_quantiles(answered, distances)),
+        answers=tuple(_list_answers(answered, alpha) if signature.classes else ()),
         directions=tuple(
             Direction(values[before], values[after], n)
             for (before, after), n in (directions.most_common(_DIRECTIONS) if signature.classes else ())
@@ -135,6 +151,28 @@ def _is_flipped(pair: Pair) -> bool:
     if isinstance(pair.label, float) and isinstance(pair.other_label, int | float):
         return not math.isclose(pair.label, pair.other_label, rel_tol=_SAME, abs_tol=_SAME)
     return bool(pair.label != pair.other_label)
+
+
+def _list_answers(answered: Sequence[Pair], alpha: float) -> Iterable[AnswerShare]:
+    ours, theirs = (Counter(map(repr, side)) for side in _labels_of(answered))
+    lost, gained = (Counter(map(repr, side)) for side in _labels_of([pair for pair in answered if _is_flipped(pair)]))
+    values = {repr(value): value for side in _labels_of(answered) for value in side}
+    n = len(answered)
+    for name in sorted(values, key=lambda name: (-abs(theirs[name] - ours[name]), -ours[name], name))[:_ANSWERS]:
+        more, less = rate_span(gained[name], n, alpha / 2), rate_span(lost[name], n, alpha / 2)
+        yield AnswerShare(
+            answer=values[name],
+            champion=rate(ours[name], n, alpha),
+            other=rate(theirs[name], n, alpha),
+            difference=(theirs[name] - ours[name]) / n,
+            low=more.low - less.high,
+            high=more.high - less.low,
+        )
+
+
+def _labels_of(pairs: Sequence[Pair]) -> tuple[list[Any], list[Any]]:
+    """Return what the champion said, and what the other did."""
+    return [pair.label for pair in pairs], [pair.other_label for pair in pairs]
 
 
 def _list_quantiles(answered: Sequence[Pair], distances: Sequence[float]) -> Iterable[Quantile]:

@@ -5,7 +5,9 @@ tests. It grows batch by batch, in the transaction that stores the batch.
 
 - A decision failed on an arm if another version answered for it, which the decision itself says: so failures survive
   whatever a worker dies of, and are counted once. What a worker only counts in its memory would be lost with it.
-- Every test compares an arm with the champion in the same batches, so that a bad hour for both stops nobody.
+- Every test compares an arm with the champion in the same batches, so that a bad hour for both stops nobody; and how
+  often they disagree is seen on the same requests (`disagreement`).
+- Batches of a few rows are put together first: alone they would say nothing, as a row is an arm's or the champion's.
 """
 
 from bisect import bisect_left
@@ -17,13 +19,18 @@ import msgspec
 from petla.core.project import DeployTable
 from petla.decisions.record import CHAMPION, RULE, Decision, Labelled
 from petla.deployments.beside.rollout import Rollout, RolloutKind
-from petla.monitoring.rollouts.sequences import Mean, add_counts, has_shown, mean_span, rate_span
+from petla.monitoring.rollouts.disagreement import Opinion, Pairs, describe_excess
+from petla.monitoring.rollouts.sequences import Mean, add_counts, has_shown, mean_span
 
 # what an arm is judged by
 Measure = Literal["failed", "slow", "wrong", "loss", "disagreement"]
 _MEASURES: tuple[Measure, ...] = ("failed", "slow", "wrong", "disagreement")
 # upper bounds of the latency histogram, microseconds: four to an octave, up to half a minute
 LATENCY_BOUNDS_US = tuple(int(16 * 2 ** (k / 4)) for k in range(84))
+
+
+# fewer rows than this wait for others before they are compared; of so many a twentieth of what they say is lost
+_COMPARED_ROWS = 20
 
 
 class Tally(msgspec.Struct):
@@ -41,7 +48,7 @@ class Tally(msgspec.Struct):
     # decisions whose truth is known, and those of them that were wrong
     labelled: int = 0
     wrong: int = 0
-    # of a regression: absolute error as a part of the range of the champion's training scores, 1 at most
+    # of a regression: absolute error as a part of the range of the champion's holdout scores, 1 at most
     loss: Mean = msgspec.field(default_factory=Mean)
     # newest feedback that was counted
     last_feedback: int = 0
@@ -54,11 +61,12 @@ class Evidence(msgspec.Struct):
     tallies: dict[str, Tally] = {}
     # measure and arm -> logarithms of the likelihood ratios
     tests: dict[str, list[float]] = {}
-    # of a shadow: 1 where it decided otherwise or failed, 0 where it agreed
+    # measure -> `champion` or arm -> events and rows that no test has seen yet
+    waiting: dict[str, dict[str, tuple[int, int]]] = {}
+    # name of the arm, or `shadow` -> what it and the champion said to the same requests
+    pairs: dict[str, Pairs] = {}
+    # as shadows were counted before there were `pairs`
     disagreed: Mean = msgspec.field(default_factory=Mean)
-    shadow_failed: int = 0
-    # newest shadow answer that was counted
-    last_shadow: int = 0
     # when the shares began that `step_rows` counts from
     stepped_at: str = ""
 
@@ -100,12 +108,8 @@ def add_decisions(evidence: Evidence, rollout: Rollout, decisions: Sequence[Deci
             tally.slow += decision.latency_us > slow_us
             place = bisect_left(LATENCY_BOUNDS_US, decision.latency_us)
             tally.latency[place] = tally.latency.get(place, 0) + 1
-    for arm in rollout.arms if rollout.kind is not RolloutKind.SHADOW else ():
-        mine, champion = batch[arm.name], batch[CHAMPION]
-        for measure in ("failed", "slow"):
-            key = f"{measure} {arm.name}"
-            ours, theirs = ((getattr(each, measure), each.rows) for each in (mine, champion))
-            evidence.tests[key] = add_counts(evidence.tests.get(key, ()), ours, theirs, table.worse_factor)
+    _compare(evidence, "failed", {name: (each.failed, each.rows) for name, each in batch.items()}, table.worse_factor)
+    _compare(evidence, "slow", {name: (each.slow, each.rows) for name, each in batch.items()}, table.worse_factor)
     if evidence.stepped_at != rollout.stepped_at:
         evidence.stepped_at = rollout.stepped_at
         for tally in evidence.tallies.values():
@@ -114,14 +118,11 @@ def add_decisions(evidence: Evidence, rollout: Rollout, decisions: Sequence[Deci
         _merge(evidence.tallies.setdefault(name, Tally()), new)
 
 
-def add_labelled(
-    evidence: Evidence, rollout: Rollout, found: dict[str, Labels], table: DeployTable, scale: float | None
-) -> None:
+def add_labelled(evidence: Evidence, found: dict[str, Labels], table: DeployTable, scale: float | None) -> None:
     """Count labels that have come since the last time.
 
     Args:
         evidence: grows.
-        rollout: whose arms are counted.
         found: `champion` or name of an arm -> its labels of decisions since the rollout began.
         table: says how much worse is allowed.
         scale: of a regression, the range of the scores; None: the decisions are classes.
@@ -137,11 +138,23 @@ def add_labelled(
         else:
             tally.loss.add([loss for row in labels.rows if (loss := _loss_of(row, scale)) is not None])
         tally.labelled += len(labels.rows)
-    for arm in rollout.arms if scale is None else ():
-        if arm.name in batch and CHAMPION in batch:
-            key = f"wrong {arm.name}"
-            ours, theirs = batch[arm.name], batch[CHAMPION]
-            evidence.tests[key] = add_counts(evidence.tests.get(key, ()), ours, theirs, table.worse_factor)
+    _compare(evidence, "wrong", batch, table.worse_factor)
+
+
+def add_opinions(evidence: Evidence, opinions: Sequence[Opinion], scale: float | None) -> None:
+    """Count what two versions said to the same requests.
+
+    Args:
+        evidence: grows.
+        opinions: of a batch, in its order.
+        scale: as `add_labelled` has it.
+    """
+    by_arm: dict[str, list[Opinion]] = {}
+    for opinion in opinions:
+        by_arm.setdefault(opinion.arm, []).append(opinion)
+    for name, mine in by_arm.items():
+        pairs = evidence.pairs[name] = _pairs_of(evidence, name)
+        pairs.add(mine, scale)
 
 
 def list_alarms(evidence: Evidence, rollout: Rollout, table: DeployTable) -> Iterator[Alarm]:
@@ -150,8 +163,8 @@ def list_alarms(evidence: Evidence, rollout: Rollout, table: DeployTable) -> Ite
     The probability of a mistake is divided among the measures and the arms (Bonferroni).
     """
     alpha = (1 - table.confidence) / (len(_MEASURES) * len(rollout.arms))
+    yield from _judge_pairs(evidence, rollout, table, alpha)
     if rollout.kind is RolloutKind.SHADOW:
-        yield from _judge_shadow(evidence, rollout, table, alpha)
         return
     words = {"failed": "failed", "slow": f"took longer than {table.slow_ms:g} ms", "wrong": "were wrong"}
     champion = evidence.tallies.get(CHAMPION, Tally())
@@ -179,18 +192,33 @@ def quantile_us(tally: Tally, share: float) -> int | None:
     return None
 
 
-def _judge_shadow(evidence: Evidence, rollout: Rollout, table: DeployTable, alpha: float) -> Iterator[Alarm]:
-    limit, seen = table.disagreement, evidence.disagreed
-    if limit is None:
+def _judge_pairs(evidence: Evidence, rollout: Rollout, table: DeployTable, alpha: float) -> Iterator[Alarm]:
+    if table.disagreement is None:
         return
-    low = rate_span(round(seen.total), seen.n, alpha).low
-    if low > limit:
-        (arm,) = rollout.arms
-        said = (
-            f"{rollout.model}:{arm.version} decided {seen.total:,.0f} of {seen.n:,} decisions otherwise or failed at "
-            f"them: more than {100 * low:.2g}%, and {100 * limit:g}% is allowed"
-        )
-        yield Alarm(measure="disagreement", arm=arm.name, version=arm.version, reason=said)
+    for arm in rollout.arms:
+        name = f"{rollout.model}:{arm.version}"
+        said = describe_excess(_pairs_of(evidence, arm.name), name, table.disagreement, alpha)
+        if said:
+            yield Alarm(measure="disagreement", arm=arm.name, version=arm.version, reason=said)
+
+
+def _pairs_of(evidence: Evidence, name: str) -> Pairs:
+    return evidence.pairs.get(name) or Pairs(disagreed=msgspec.structs.replace(evidence.disagreed))
+
+
+def _compare(evidence: Evidence, measure: Measure, batch: dict[str, tuple[int, int]], factor: float) -> None:
+    """Let the tests see the events and rows of a batch, once there are enough with those that wait."""
+    waiting = evidence.waiting.setdefault(measure, {})
+    for name, (events, rows) in batch.items():
+        before = waiting.get(name, (0, 0))
+        waiting[name] = before[0] + events, before[1] + rows
+    if sum(rows for _, rows in waiting.values()) < _COMPARED_ROWS:
+        return
+    champion = waiting.pop(CHAMPION, (0, 0))
+    for name, mine in waiting.items():
+        key = f"{measure} {name}"
+        evidence.tests[key] = add_counts(evidence.tests.get(key, ()), mine, champion, factor)
+    waiting.clear()
 
 
 def _names_of(rollout: Rollout) -> list[str]:
@@ -216,4 +244,4 @@ def _loss_of(row: Labelled, scale: float) -> float | None:
 
 def _rate(tally: Tally, measure: Measure) -> str:
     events, rows = getattr(tally, measure), tally.labelled if measure == "wrong" else tally.rows
-    return f"{events:,} of {rows:,} decisions ({100 * events / rows if rows else 0:.2g}%)"
+    return f"{events:,} of {rows:,} decisions ({100 * events / rows if rows else 0:.3g}%)"

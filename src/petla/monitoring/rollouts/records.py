@@ -1,14 +1,21 @@
-"""Rows of shadow answers, each beside the decision that it is about."""
+"""Rows of second answers, each beside the decision that it is about.
+
+A shadow answers once more what the champion decided; the champion answers once more what an arm decided.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
-from petla.deployments.beside.rollout import Rollout
+from petla.decisions.record import RULE, ShadowAnswer
+from petla.deployments.beside.rollout import Rollout, RolloutKind
 from petla.monitoring.rollouts.comparison import Pair
+from petla.monitoring.rollouts.disagreement import Opinion
 from petla.storage.tables import decisions, shadows
+
+_IDS_PER_QUERY = 500
 
 # NOTE: a shadow's answer has the moment of its decision, which finds the day.
 _is_about = and_(
@@ -16,53 +23,82 @@ _is_about = and_(
 )
 
 
-def list_newest_pairs(connection: Connection, project: str, rollout: Rollout, limit: int) -> list[Pair]:
-    """Return the newest decisions of the champion that a shadow was asked as well."""
-    query = select(decisions, *_others()).select_from(shadows.join(decisions, _is_about))
-    found = connection.execute(query.where(*_of(project, rollout)).order_by(shadows.c.seq.desc()).limit(limit))
-    return [_pair_of(row) for row in found]
+def list_newest_pairs(connection: Connection, project: str, rollout: Rollout, arm: str, limit: int) -> list[Pair]:
+    """Return the newest decisions to which the champion and an arm, or the shadow, said something."""
+    query = select(decisions, *_second()).select_from(shadows.join(decisions, _is_about))
+    mine = (*_of(project, rollout), *(() if _is_shadow(rollout) else (decisions.c.arm == arm,)))
+    order = (shadows.c.at.desc(), shadows.c.seq.desc())
+    found = connection.execute(query.where(*mine).order_by(*order).limit(limit))
+    return [_pair_of(row, is_shadow=_is_shadow(rollout)) for row in found]
 
 
-def list_answers(
-    connection: Connection, project: str, rollout: Rollout, *, after: int, limit: int
-) -> Sequence[tuple[int, bool, bool]]:
-    """Return what a shadow answered, oldest first: number of the row, whether it failed, whether it decided otherwise.
+def list_opinions(
+    connection: Connection, project: str, rollout: Rollout, answers: Sequence[ShadowAnswer]
+) -> list[Opinion]:
+    """Return what the champion and the arms, or the shadow, said to the same requests, in the order of the answers.
 
     Args:
-        after: only rows with a number above this.
+        answers: second ones, of any model and version, whose rows are there.
     """
+    second = rollout.arms[0].version if _is_shadow(rollout) else rollout.champion
+    mine = [each.decision_id for each in answers if (each.model, each.version) == (rollout.model, second)]
     query = (
-        select(shadows.c.seq, shadows.c.error, shadows.c.label, decisions.c.label.label("decided"))
+        select(shadows.c.error, decisions.c.arm, decisions.c.label, decisions.c.score, *_second())
         .select_from(shadows.join(decisions, _is_about))
-        .where(*_of(project, rollout), shadows.c.seq > after)
+        .where(*_of(project, rollout))
         .order_by(shadows.c.seq)
-        .limit(limit)
     )
-    return [(row.seq, bool(row.error), row.label != row.decided) for row in connection.execute(query)]
+    pages = (mine[start : start + _IDS_PER_QUERY] for start in range(0, len(mine), _IDS_PER_QUERY))
+    found = (connection.execute(query.where(shadows.c.decision_id.in_(page))) for page in pages)
+    return [_opinion_of(row, rollout) for rows in found for row in rows]
+
+
+def _is_shadow(rollout: Rollout) -> bool:
+    return rollout.kind is RolloutKind.SHADOW
 
 
 def _of(project: str, rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
-    return (
+    """Which rows are a rollout's; where a rule of the project answered, or the champion failed, there is no pair."""
+    is_mine = and_(
         shadows.c.project == project,
         shadows.c.model == rollout.model,
-        shadows.c.version == rollout.arms[0].version,
         shadows.c.at >= rollout.started_at,
-        decisions.c.version == rollout.champion,
+        decisions.c.served_by != RULE,
+    )
+    if _is_shadow(rollout):
+        return is_mine, shadows.c.version == rollout.arms[0].version, decisions.c.version == rollout.champion
+    is_asked = or_(*(and_(decisions.c.arm == arm.name, decisions.c.version == arm.version) for arm in rollout.arms))
+    return is_mine, shadows.c.version == rollout.champion, shadows.c.error == "", is_asked
+
+
+def _second() -> list[ColumnElement[Any]]:
+    return [getattr(shadows.c, name).label(f"second_{name}") for name in ("label", "score", "latency_us")]
+
+
+def _opinion_of(row: Row[Any], rollout: Rollout) -> Opinion:
+    first, second = (row.label, row.score), (row.second_label, row.second_score)
+    (champion, champion_score), (other, other_score) = (first, second) if _is_shadow(rollout) else (second, first)
+    return Opinion(
+        arm=rollout.arms[0].name if _is_shadow(rollout) else row.arm,
+        champion=champion,
+        champion_score=champion_score,
+        other=other,
+        other_score=other_score,
+        is_failed=bool(row.error),
     )
 
 
-def _others() -> list[ColumnElement[Any]]:
-    return [getattr(shadows.c, name).label(f"other_{name}") for name in ("label", "score", "latency_us")]
-
-
-def _pair_of(row: Row[Any]) -> Pair:
+def _pair_of(row: Row[Any], *, is_shadow: bool) -> Pair:
+    decided = msgspec.json.decode(row.label), row.score, row.latency_us
+    second = msgspec.json.decode(row.second_label), row.second_score, row.second_latency_us
+    champion, other = (decided, second) if is_shadow else (second, decided)
     return Pair(
         decision_id=row.id,
         inputs=msgspec.json.decode(row.inputs),
-        label=msgspec.json.decode(row.label),
-        score=row.score,
-        latency_us=row.latency_us,
-        other_label=msgspec.json.decode(row.other_label),
-        other_score=row.other_score,
-        other_latency_us=row.other_latency_us,
+        label=champion[0],
+        score=champion[1],
+        latency_us=champion[2],
+        other_label=other[0],
+        other_score=other[1],
+        other_latency_us=other[2],
     )

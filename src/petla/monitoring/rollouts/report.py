@@ -1,4 +1,4 @@
-"""The report of a rollout: what each version did, and where a shadow decides otherwise."""
+"""The report of a rollout: what each version did, and where it decides otherwise than the champion."""
 
 import msgspec
 
@@ -7,6 +7,7 @@ from petla.decisions.record import CHAMPION
 from petla.deployments.beside.rollout import Rollout, RolloutKind
 from petla.deployments.beside.rollouts import list_rollouts
 from petla.models.registry import get_version
+from petla.models.signature import Signature
 from petla.monitoring.rollouts import records
 from petla.monitoring.rollouts.comparison import Comparison, Rate, compare, rate
 from petla.monitoring.rollouts.counting import find_evidence
@@ -14,7 +15,7 @@ from petla.monitoring.rollouts.evidence import Tally, list_alarms, quantile_us
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
-# the newest decisions that are compared
+# the newest decisions that are compared, of each arm
 _PAIRS = 20_000
 
 
@@ -33,6 +34,8 @@ class ArmFigures(msgspec.Struct, frozen=True, kw_only=True):
     # from a request's arrival to its answer; None: no decision yet
     p50_us: int | None
     p99_us: int | None
+    # on the same decisions as the champion; None: it is the champion
+    comparison: Comparison | None = None
 
 
 class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +44,7 @@ class RolloutReport(msgspec.Struct, frozen=True, kw_only=True):
     rollout: Rollout
     # the champion first; of a shadow, which decides nothing, only the champion
     arms: tuple[ArmFigures, ...]
-    # None: no shadow
+    # of a shadow on the same decisions as the champion; None: no shadow
     comparison: Comparison | None
     # what was shown against its versions; empty: nothing
     alarms: tuple[str, ...]
@@ -64,23 +67,18 @@ def make_report(ws: Workspace, model: str, rollout: int | None = None) -> Rollou
     found = _find(ws, model, rollout)
     evidence = find_evidence(ws, found)
     alpha = 1 - table.deploy.confidence
-    comparison = None
-    if found.kind is RolloutKind.SHADOW:
-        with reading(ws.engine) as connection:
-            pairs = records.list_newest_pairs(connection, ws.name, found, _PAIRS)
-        signature = get_version(ws, model, found.champion).certificate.signature
-        comparison = compare(pairs, signature, alpha=alpha)
+    signature = get_version(ws, model, found.champion).certificate.signature
+    compared = {arm.name: _compare(ws, found, arm.name, signature, alpha) for arm in found.arms}
     shares = {} if found.kind is RolloutKind.SHADOW else {arm.name: arm for arm in found.arms}
     left = 1 - sum(arm.share for arm in shares.values())
     figures = [_make_figures(CHAMPION, found.champion, left, evidence.tallies.get(CHAMPION, Tally()), alpha)]
-    figures += [
-        _make_figures(name, arm.version, arm.share, evidence.tallies.get(name, Tally()), alpha)
-        for name, arm in shares.items()
-    ]
+    for name, arm in shares.items():
+        mine = _make_figures(name, arm.version, arm.share, evidence.tallies.get(name, Tally()), alpha)
+        figures.append(msgspec.structs.replace(mine, comparison=compared[name]))
     return RolloutReport(
         rollout=found,
         arms=tuple(figures),
-        comparison=comparison,
+        comparison=next(iter(compared.values())) if found.kind is RolloutKind.SHADOW else None,
         alarms=tuple(alarm.reason for alarm in list_alarms(evidence, found, table.deploy)),
         confidence=table.deploy.confidence,
     )
@@ -98,6 +96,12 @@ def _find(ws: Workspace, model: str, rollout: int | None) -> Rollout:
         hint = f"start one with 'petla deploy {model}:VERSION --shadow'"
         raise NotFoundError(f"model {model} has no {which}", hint=hint, field="rollout")
     return found
+
+
+def _compare(ws: Workspace, rollout: Rollout, arm: str, signature: Signature, alpha: float) -> Comparison:
+    with reading(ws.engine) as connection:
+        pairs = records.list_newest_pairs(connection, ws.name, rollout, arm, _PAIRS)
+    return compare(pairs, signature, alpha=alpha)
 
 
 def _make_figures(name: str, version: int, share: float, tally: Tally, alpha: float) -> ArmFigures:

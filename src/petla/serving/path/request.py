@@ -60,6 +60,7 @@ class Request:
 
     __slots__ = (
         "answer",
+        "arm",
         "call",
         "effects",
         "error",
@@ -94,6 +95,8 @@ class Request:
         self.effects: Sequence[Effects] = ()
         # the rows as they are recorded; None: as they are
         self.logged: list[Row] | None = None
+        # that its decisions are recorded under; empty: that of the lane that answers
+        self.arm = ""
         # whether its answer is a list of texts, one per row, which somebody joins with others
         self.is_divided = False
         # one of them once it is done
@@ -107,7 +110,7 @@ class Request:
     def renew(self) -> "Request":
         """Return the same question for somebody else to answer."""
         again = Request(self.rows, self.call, is_many=self.is_many, subjects=self.subjects, write=self.write)
-        again.logged, again.is_divided = self.logged, self.is_divided
+        again.logged, again.is_divided, again.arm = self.logged, self.is_divided, self.arm
         return again
 
     def wake(self) -> None:

@@ -78,12 +78,12 @@ class Scribe:
         """
         if marks is not None or request.effects or not self._is_own:
             return self._describe_marked(request, labels, scores, latency_us, marks)
-        ids = self._make_ids(len(labels))
+        ids, arm = self._make_ids(len(labels)), request.arm or self.arm
         if request.write is not None:
-            request.answer = request.write(Answered(self._package, self._version, self.arm, ids, labels, scores))
+            request.answer = request.write(Answered(self._package, self._version, arm, ids, labels, scores))
         else:
             request.answer = _join(request, self._writer.write_all(ids, labels, scores))
-        return self._record(request, _Decided(ids, labels, scores, repeat(self.arm), _NOTHING, _NOTHING), latency_us)
+        return self._record(request, _Decided(ids, labels, scores, repeat(arm), _NOTHING, _NOTHING), latency_us)
 
     def _describe_marked(
         self, request: Request, labels: list[Any], scores: list[float], latency_us: int, marks: list[Mark] | None
@@ -92,8 +92,10 @@ class Scribe:
         ids = self._make_ids(len(labels))
         marks = marks or [Mark((), None, "")] * len(ids)
         labels = [label if mark.answer is None else mark.answer for label, mark in zip(labels, marks, strict=True)]
-        served_by = [mark.served_by or self.served_by for mark in marks]
-        shown = ["" if name == self.arm else name for name in served_by]
+        arm = request.arm or self.arm
+        own = arm if self._is_own else self.served_by
+        served_by = [mark.served_by or own for mark in marks]
+        shown = ["" if name == arm else name for name in served_by]
         request.served_by = ", ".join(dict.fromkeys(filter(None, shown)))
         flags = [mark.flags for mark in marks]
         self._count(shown, flags)
@@ -102,7 +104,7 @@ class Scribe:
         effects = [() if mark.served_by else each for mark, each in zip(marks, found, strict=True)]
         if request.write is not None:
             by = request.served_by
-            answered = Answered(self._package, self._version, by or self.arm, ids, labels, scores, flags, by)
+            answered = Answered(self._package, self._version, by or arm, ids, labels, scores, flags, by)
             request.answer = request.write(answered)
         else:
             request.answer = _join(
@@ -127,7 +129,7 @@ class Scribe:
             repeat(latency_us),
             repeat(self._worker),
             repeat(call.trace_id),
-            repeat(self.arm),
+            repeat(request.arm or self.arm),
             decided.flags,
             request.subjects or repeat(""),
             decided.explanations,

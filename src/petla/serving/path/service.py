@@ -3,7 +3,8 @@
 - A subject gets the same arm whenever it comes; for rows without a subject the request's id decides, so all of them
   get the same arm.
 - Rows of several subjects are divided one by one, and their answers joined again in the order of the request.
-- A request that names a loaded version is answered by that one, whatever the split says.
+- A request that names a loaded version is answered by that one, whatever the split says; while there is a split, the
+  champion's are not recorded as its own either, since nobody divided them.
 - What stands in where an arm's version fails is the lane's own matter; the decision says both, so that the arm's
   failures are counted.
 """
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple
 import blake3
 
 from petla.core.ids import uuid7_source
+from petla.decisions.record import NAMED
 from petla.serving.doors.inputs.subjects import SubjectSchema
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import ModelMetrics
@@ -60,6 +62,8 @@ class Service:
         self.champion = champion
         # what a request may name -> what answers it then
         self.versions = {str(lane.loaded.version): lane for lane in (champion, *named)}
+        # that decisions are recorded under; empty: each lane's own
+        self._arm = ""
         self._salt = salt.encode()
         self._choices: list[Choice] = []
         end = 0.0
@@ -79,11 +83,13 @@ class Service:
             return None
         named = Service(lane, about=self.about)
         named.versions = self.versions
+        named._arm = NAMED if self._choices else ""
         return named
 
     async def answer(self, request: Request) -> Any:  # noqa: ANN401 - what the door's `write` makes
         """Answer a request; see `Lane.answer`."""
         if not self._choices:
+            request.arm = self._arm
             return await self.champion.answer(request)
         return await self._divide(request)
 

@@ -1,10 +1,13 @@
-"""A shadow: a version that is asked what the champion was asked, once the champion has answered.
+"""A shadow: a version that is asked what another was asked, once that one has answered.
 
-- The champion's decisions are put into a queue; their answers leave without waiting for it.
+It is a version beside the champion that nobody sees; or the champion itself, asked what an arm has answered, so that
+their disagreement is known request by request.
+
+- The decisions are put into a queue; their answers leave without waiting for it.
 - The queue is bounded: what does not fit is dropped and counted.
-- It never slows the champion: a run is short, and after each the shadow rests for so long that it takes a small part of
-  the worker's time, however much there is to do. A slow model runs on a thread.
-- Whatever fails here is counted and written down beside the decision; nobody who asked the champion notices.
+- It never slows those who answer: a run is short, and after each the shadow rests for so long that it takes a small
+  part of the worker's time, however much there is to do. A slow model runs on a thread.
+- Whatever fails here is counted and written down beside the decision; nobody who was answered notices.
 """
 
 import asyncio
@@ -31,10 +34,10 @@ logger = logging.getLogger(__name__)
 _QUEUE_ROWS, _QUEUE_LARGE_ROWS = 8_192, 128
 # decisions of one run
 _LARGEST_RUN, _SMALLEST_RUN = 256, 8
-# how long a run may keep the event loop
-_LONGEST_RUN_S = 0.0015
-# largest part of the worker's time
-_SHARE_OF_TIME = 0.12
+# how long a run may keep the event loop, and a slow model that answers clients as well
+_LONGEST_RUN_S, _LONGEST_SHARED_RUN_S = 0.0015, 0.01
+# largest part of the worker's time; a sample is enough to know how often two versions disagree
+_SHARE_OF_TIME, _SHARED_SHARE_OF_TIME = 0.12, 0.03
 # how long the first decision waits for others: rows together cost less
 _GATHER_S = 0.01
 _TOTAL = 16**8
@@ -45,12 +48,15 @@ class Shadow:
 
     Args:
         loaded: what answers.
-        share: of the champion's decisions.
+        share: of the decisions that it is shown.
         recorder: where its answers go.
         metrics: the model's counts.
+        is_shared: whether the same model answers clients, who must not wait for a long run.
     """
 
-    def __init__(self, loaded: Loaded, share: float, recorder: Recorder, metrics: ModelMetrics) -> None:
+    def __init__(
+        self, loaded: Loaded, share: float, recorder: Recorder, metrics: ModelMetrics, *, is_shared: bool = False
+    ) -> None:
         self._package = loaded.package
         self._version = loaded.version
         self._runtime = loaded.runtime
@@ -61,7 +67,11 @@ class Shadow:
         self._queue_rows = _QUEUE_ROWS if loaded.schema.is_flat else _QUEUE_LARGE_ROWS
         # with the rows as they were scored, which are not always what is recorded
         self._waiting: deque[tuple[Decision, Row]] = deque()
-        self._run_rows = _LARGEST_RUN
+        slow_s = _LONGEST_SHARED_RUN_S if is_shared else math.inf
+        self._longest_run_s = _LONGEST_RUN_S if self._is_inline else slow_s
+        self._share_of_time = _SHARED_SHARE_OF_TIME if is_shared else _SHARE_OF_TIME
+        self._smallest_run = 1 if is_shared else _SMALLEST_RUN
+        self._run_rows = _SMALLEST_RUN if is_shared else _LARGEST_RUN
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._is_closed = False
@@ -106,12 +116,7 @@ class Shadow:
         begun = time.perf_counter()
         answers = self._answer(batch)
         self._recorder.record_shadows(answers)
-        took_s = time.perf_counter() - begun
-        if took_s > _LONGEST_RUN_S:
-            self._run_rows = max(_SMALLEST_RUN, self._run_rows // 2)
-        elif took_s < _LONGEST_RUN_S / 2:
-            self._run_rows = min(_LARGEST_RUN, self._run_rows * 2)
-        self._rest(took_s)
+        self._rest(time.perf_counter() - begun)
 
     async def _run_beside(self, batch: list[tuple[Decision, Row]]) -> None:
         begun = time.perf_counter()
@@ -123,8 +128,12 @@ class Shadow:
         self._rest(time.perf_counter() - begun)
 
     def _rest(self, worked_s: float) -> None:
+        if worked_s > self._longest_run_s:
+            self._run_rows = max(self._smallest_run, self._run_rows // 2)
+        elif worked_s < self._longest_run_s / 2:
+            self._run_rows = min(_LARGEST_RUN, self._run_rows * 2)
         if self._waiting and not self._is_closed:
-            rest_s = max(_GATHER_S, worked_s * (1 / _SHARE_OF_TIME - 1))
+            rest_s = max(_GATHER_S, worked_s * (1 / self._share_of_time - 1))
             self._timer = asyncio.get_running_loop().call_later(rest_s, self._run)
 
     def _take(self) -> list[tuple[Decision, Row]]:

@@ -6,7 +6,7 @@ from petla.core.errors import NotFoundError
 from petla.deployments.beside.rollout import Rollout, RolloutState
 from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import find_deployment
-from petla.monitoring.rollouts.comparison import Comparison, Pair, Rate
+from petla.monitoring.rollouts.comparison import AnswerShare, Comparison, Pair, Rate
 from petla.monitoring.rollouts.report import RolloutReport, make_report
 from petla.storage.workspace import Workspace
 from petla.web import figures
@@ -49,6 +49,26 @@ class RolloutLine(msgspec.Struct, frozen=True, kw_only=True):
     is_shown: bool
 
 
+class PairsPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the champion and a version beside it said to the same requests."""
+
+    # unique on the page
+    id: str
+    # of the version: shadow, canary, or the arm's own
+    name: str
+    # how many there are; empty: none
+    pairs: str
+    rates: tuple[Row, ...]
+    # whose time is that of the whole request; the other's is that of its model
+    champion: str
+    other: str
+    quantiles: tuple[tuple[str, str, str, str], ...]
+    answers: tuple[tuple[str, str, str, str], ...]
+    directions: tuple[tuple[str, str, str], ...]
+    segments: tuple[tuple[str, str, str], ...]
+    changed: tuple[tuple[str, str, str, str], ...]
+
+
 class RolloutPage(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a rollout."""
 
@@ -69,14 +89,8 @@ class RolloutPage(msgspec.Struct, frozen=True, kw_only=True):
     arms: tuple[ArmLine, ...] = ()
     # versions that may be promoted
     versions: tuple[int, ...] = ()
-    # of a shadow
-    has_pairs: bool = False
-    pairs: str = ""
-    rates: tuple[Row, ...] = ()
-    quantiles: tuple[tuple[str, str, str, str], ...] = ()
-    directions: tuple[tuple[str, str, str], ...] = ()
-    segments: tuple[tuple[str, str, str], ...] = ()
-    changed: tuple[tuple[str, str, str, str], ...] = ()
+    # of the shadow, or of each arm
+    pairs: tuple[PairsPart, ...] = ()
     standby: str = ""
     # what runs, or ran, beside the champion, newest first; empty: only the one that is shown
     rollouts: tuple[RolloutLine, ...] = ()
@@ -98,7 +112,7 @@ def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> Rollo
     found, now = report.rollout, ws.clock()
     deployed = find_deployment(ws, model)
     names = ", ".join(f"{model}:{arm.version}" for arm in found.arms)
-    page = RolloutPage(
+    return RolloutPage(
         model=model,
         model_href=f"/models/{model}",
         title=f"{names} as {found.kind} beside {model}:{found.champion}",
@@ -115,9 +129,9 @@ def make_rollout(ws: Workspace, model: str, rollout: int | None = None) -> Rollo
         arms=_list_arms(report),
         versions=tuple(arm.version for arm in found.arms),
         standby=f"{model}:{deployed.standby}" if deployed is not None and deployed.standby else "",
+        pairs=_list_pairs(report),
         rollouts=_list_rollouts(ws, found),
     )
-    return page if report.comparison is None else _with_comparison(page, report.comparison)
 
 
 def show_shares(rollout: Rollout) -> str:
@@ -165,11 +179,23 @@ def _list_arms(report: RolloutReport) -> tuple[ArmLine, ...]:
     )
 
 
-def _with_comparison(page: RolloutPage, it: Comparison) -> RolloutPage:
-    return msgspec.structs.replace(
-        page,
-        has_pairs=it.pairs > 0,
-        pairs=figures.count(it.pairs),
+def _list_pairs(report: RolloutReport) -> tuple[PairsPart, ...]:
+    if report.comparison is not None:
+        return (_make_pairs("shadow", report.comparison, "Champion, whole request", "Shadow, its model"),)
+    return tuple(
+        _make_pairs(arm.name, arm.comparison, "Champion, its model", f"{arm.name.capitalize()}, whole request")
+        for arm in report.arms
+        if arm.comparison is not None
+    )
+
+
+def _make_pairs(name: str, it: Comparison, champion: str, other: str) -> PairsPart:
+    return PairsPart(
+        id=f"pairs-{name}",
+        name=name,
+        pairs=figures.count(it.pairs) if it.pairs else "",
+        champion=champion,
+        other=other,
         rates=(
             Row("Identical", _show_rate(it.identical), "the same answer and the same score"),
             Row("Decided otherwise", _show_rate(it.flipped)),
@@ -185,6 +211,10 @@ def _with_comparison(page: RolloutPage, it: Comparison) -> RolloutPage:
             )
             for each in it.quantiles
         ),
+        answers=tuple(
+            (str(each.answer), _show_share(each.champion), _show_share(each.other), _show_difference(each))
+            for each in it.answers
+        ),
         directions=tuple((str(each.before), str(each.after), figures.count(each.n)) for each in it.directions),
         segments=tuple((each.input, each.value, _show_rate(each.flipped)) for each in it.segments),
         changed=tuple(_show_case(pair) for pair in it.changed),
@@ -195,6 +225,17 @@ def _show_case(pair: Pair) -> tuple[str, str, str, str]:
     inputs = ", ".join(f"{name} {value}" for name, value in pair.inputs.items())
     answer = f"{pair.label} → {pair.other_label}" if pair.label != pair.other_label else str(pair.label)
     return pair.decision_id, answer, f"{pair.score:.3g} → {pair.other_score:.3g}", inputs[:200]
+
+
+def _show_share(rate: Rate) -> str:
+    return f"{figures.share(rate.n, rate.of)} ({figures.count(rate.n)} of {figures.count(rate.of)})"
+
+
+def _show_difference(it: AnswerShare) -> str:
+    difference, low, high = (
+        f"{100 * value:+.1f}".replace("-", figures.MINUS) for value in (it.difference, it.low, it.high)
+    )
+    return f"{difference} points ({low} to {high})"
 
 
 def _show_rate(rate: Rate) -> str:

@@ -8,7 +8,7 @@ from petla.cli.output import AsJson, print_json, print_table, say
 from petla.cli.parts import workspace_of
 
 if TYPE_CHECKING:
-    from petla.monitoring.rollouts.comparison import Comparison, Rate
+    from petla.monitoring.rollouts.comparison import AnswerShare, Comparison, Rate
     from petla.monitoring.rollouts.report import RolloutReport
 
 
@@ -44,7 +44,7 @@ def show_rate(rate: "Rate") -> str:
     """Write a share with its numerator, denominator and interval."""
     if not rate.of:
         return "not known yet"
-    return f"{rate.n:,} of {rate.of:,} ({100 * rate.share:.3g}%, {100 * rate.low:.2g} to {100 * rate.high:.2g}%)"
+    return f"{rate.n:,} of {rate.of:,} ({100 * rate.share:.3g}%, {100 * rate.low:.3g} to {100 * rate.high:.3g}%)"
 
 
 def _print_report(report: "RolloutReport") -> None:
@@ -67,7 +67,10 @@ def _print_report(report: "RolloutReport") -> None:
     ]
     print_table(("arm", "version", "decisions", "failed", "slow", "wrong", "p50 ms", "p99 ms"), rows, empty="")
     if report.comparison is not None:
-        _print_comparison(report.comparison)
+        _print_comparison(report.comparison, "shadow", "champion ms", "its model ms")
+    for arm in report.arms:
+        if arm.comparison is not None:
+            _print_comparison(arm.comparison, arm.name, "champion's model ms", "its ms")
     for alarm in report.alarms:
         say(f"shown at {100 * report.confidence:g}%: {alarm}")
     if not report.alarms:
@@ -76,16 +79,23 @@ def _print_report(report: "RolloutReport") -> None:
         say(f"next: petla promote {model}, or petla deployments stop {model}")
 
 
-def _print_comparison(it: "Comparison") -> None:
+def _print_comparison(it: "Comparison", name: str, champion: str, other: str) -> None:
+    """Print how two versions differ; `champion` and `other` head the columns of their times."""
     if not it.pairs:
-        say("the shadow has answered nothing yet")
+        nothing = (
+            "has answered nothing yet" if name == "shadow" else "has no decision yet that the champion was asked too"
+        )
+        say(f"the {name} {nothing}")
         return
-    say(f"of the newest {it.pairs:,} decisions that both were asked:")
-    for name, rate in (("identical", it.identical), ("decided otherwise", it.flipped), ("failed", it.failed)):
-        say(f"  {name + ':':<20}{show_rate(rate)}")
+    say(f"of the newest {it.pairs:,} decisions of the {name} that both were asked:")
+    for what, found in (("identical", it.identical), ("decided otherwise", it.flipped), ("failed", it.failed)):
+        say(f"  {what + ':':<20}{show_rate(found)}")
     say(f"  {'score shifted by:':<20}{it.mean_shift:+.3g} on average")
     rows = [(f"{100 * q.share:g}%", q.difference, q.champion_us / 1e3, q.challenger_us / 1e3) for q in it.quantiles]
-    print_table(("quantile", "difference of scores", "champion ms", "its model ms"), rows, empty="")
+    print_table(("quantile", "difference of scores", champion, other), rows, empty="")
+    if it.answers:
+        answers = [(str(a.answer), show_rate(a.champion), show_rate(a.other), _show_difference(a)) for a in it.answers]
+        print_table(("answer", "champion", name, "difference, points"), answers, empty="")
     if it.directions:
         print_table(("from", "to", "decisions"), [(str(d.before), str(d.after), d.n) for d in it.directions], empty="")
     if it.segments:
@@ -93,6 +103,10 @@ def _print_comparison(it: "Comparison") -> None:
         print_table(("input", "value", "decided otherwise"), segments, empty="")
     cases = [(p.decision_id, str(p.label), str(p.other_label), p.score, p.other_score) for p in it.changed]
     print_table(("most changed", "from", "to", "score", "its score"), cases, empty="no decision changed")
+
+
+def _show_difference(it: "AnswerShare") -> str:
+    return f"{100 * it.difference:+.3g} ({100 * it.low:+.3g} to {100 * it.high:+.3g})"
 
 
 def _ms(us: int | None) -> float | None:
