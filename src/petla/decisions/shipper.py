@@ -34,6 +34,7 @@ from petla.decisions.spool import (
     SpoolReader,
     end_of,
     list_segments,
+    note_shipped,
     segment_path,
 )
 from petla.models import registry
@@ -152,6 +153,8 @@ class _Shipment:
         name = f"{folder.name}/{stream.name}"
         with reading(self._ws.engine) as connection:
             start = records.get_position(connection, self._ws.name, name)
+        # another one where the last note could not be left, or the database is another
+        note_shipped(folder, stream.name, start)
         n_rows, n_marked = 0, 0
         reader = SpoolReader(folder, stream.name, stream.kind)
         for batch in _batches(reader, start, end, self._limit_rows):
@@ -169,6 +172,7 @@ class _Shipment:
                 records.set_position(connection, self._ws.name, name, batch.behind)
             n_rows += len(batch.records)
             _remove_shipped(folder, stream.name, batch.behind)
+            note_shipped(folder, stream.name, batch.behind)
         return n_rows, n_marked
 
     def _make_days(self, table: str, batch: Iterable[Any]) -> None:

@@ -15,8 +15,8 @@ from petla.decisions.spool import (
     SHADOWS,
     SPOOL_FOLDER,
     Position,
-    list_segments,
-    segment_path,
+    age_of,
+    measure,
 )
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -28,7 +28,7 @@ class Backlog(msgspec.Struct, frozen=True):
     worker: str
     stream: str
     size_bytes: int
-    # since the oldest of it was written
+    # since the oldest record of it was made
     age_s: float
 
 
@@ -57,7 +57,7 @@ def summarise(ws: Workspace) -> Summary:
         for folder in folders:
             for stream in (DECISIONS, FEEDBACK, SHADOWS):
                 position = records.get_position(connection, ws.name, f"{folder.name}/{stream}")
-                backlog.append(_measure(folder, stream, position))
+                backlog.append(_describe(folder, stream, position))
         return Summary(
             decisions=records.count_decisions(connection, ws.name, None, None),
             feedback={status.value: n for status, n in sorted(found.items())},
@@ -68,13 +68,6 @@ def summarise(ws: Workspace) -> Summary:
         )
 
 
-def _measure(folder: Path, stream: str, shipped: Position) -> Backlog:
-    size, oldest = 0, time.time()
-    for segment in list_segments(folder, stream):
-        if segment < shipped.segment:
-            continue
-        found = segment_path(folder, stream, segment).stat()
-        left = found.st_size - (shipped.offset if segment == shipped.segment else 0)
-        if left > 0:
-            size, oldest = size + left, min(oldest, found.st_mtime)
-    return Backlog(folder.name, stream, size, max(0.0, time.time() - oldest))
+def _describe(folder: Path, stream: str, shipped: Position) -> Backlog:
+    waiting = measure(folder, stream, shipped)
+    return Backlog(folder.name, stream, waiting.size_bytes, age_of(folder, stream, waiting, time.time()))

@@ -9,7 +9,8 @@ records.
 - A torn tail (the last frame is cut short) is cut off; it was never answered. The reader steps over other damage to
   the next whole frame, and says so.
 - The newest segment is never removed, so that numbers never come twice.
-- What waits to be shipped is bounded by size and by age; a writer that has reached a bound refuses.
+- What waits to be shipped is bounded by size and by age; a writer that has reached a bound refuses. It knows what
+  waits from a note of the shipper's beside the segments.
 """
 
 from petla.decisions.spool.reader import Frame, SpoolReader
@@ -24,6 +25,7 @@ from petla.decisions.spool.segments import (
     list_segments,
     segment_path,
 )
+from petla.decisions.spool.waiting import Waiting, age_of, measure, note_shipped, read_shipped
 from petla.decisions.spool.writer import Bounds, SpoolWriter
 
 __all__ = [
@@ -37,7 +39,12 @@ __all__ = [
     "Position",
     "SpoolReader",
     "SpoolWriter",
+    "Waiting",
+    "age_of",
     "end_of",
     "list_segments",
+    "measure",
+    "note_shipped",
+    "read_shipped",
     "segment_path",
 ]

@@ -24,6 +24,18 @@ def read_block(path: Path, offset: int, length: int) -> bytes:
         return file.read(max(length, 0))
 
 
+def read_frame(path: Path, offset: int) -> bytes:
+    """Return the payload of the frame at a place; empty: there is no whole one."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            return b""
+        length, checksum = _HEADER.unpack(header)
+        payload = file.read(length) if length <= _LONGEST_PAYLOAD else b""
+    return payload if zlib.crc32(payload) == checksum else b""
+
+
 def split_frames(block: bytes, start: int = 0) -> Iterator[tuple[int, memoryview]]:
     """Yield the offset behind each whole frame, and its payload; end at the first that is not whole."""
     view = memoryview(block)

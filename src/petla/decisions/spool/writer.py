@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -13,12 +14,13 @@ import msgspec
 from petla.core.errors import UnavailableError
 from petla.decisions.spool.frames import encode_frame, is_torn, read_block, split_frames
 from petla.decisions.spool.segments import list_segments, segment_path
+from petla.decisions.spool.waiting import age_of, measure, read_shipped
 from petla.storage.files import lock, reported, sync_folder
 
 logger = logging.getLogger(__name__)
 
 _SEGMENT_BYTES = 16 << 20
-# a bounded stream is at least so many segments, since the newest is never removed
+# a bounded stream is at least so many segments: one that was shipped in part takes room on the disk until the rest is
 _SEGMENTS = 8
 # how often a writer looks what of its stream was shipped; more often while it refuses
 _LOOK_S = 1.0
@@ -30,9 +32,8 @@ _LONGEST_SEGMENT_S = 3_600.0
 class Bounds(NamedTuple):
     """How much of a stream may wait to be shipped."""
 
-    # of all its segments
     size_bytes: int
-    # seconds; 0: any age
+    # seconds since the oldest record was made; 0: any age
     age_s: float = 0.0
 
 
@@ -68,10 +69,10 @@ class SpoolWriter:
         self._encode = msgspec.msgpack.Encoder().encode
         self._descriptor = -1
         self._offset = 0
-        # all segments, as far as they were seen or written; and when to look again
-        self._held_bytes = 0
+        # as far as was seen or written; and when it was looked
+        self._waiting_bytes = 0
         self._is_overdue = False
-        self._look_at = 0.0
+        self._looked_at = -math.inf
         self._begun_at = 0.0
         self._held = contextlib.ExitStack()
         self._held.enter_context(lock(folder / f"{stream}.lock", purpose=f"writing {stream}"))
@@ -103,9 +104,11 @@ class SpoolWriter:
 
     def _write(self, frames: bytes) -> None:
         now = time.monotonic()
-        if now >= self._look_at or self._held_bytes > self._bounds.size_bytes:
-            self._look(now)
         try:
+            if now - self._looked_at >= (_FULL_LOOK_S if self._is_full else _LOOK_S):
+                self._look(now)
+            if self._is_full:
+                raise self._refuse()
             if self._descriptor < 0 or self._offset >= self._segment_bytes:
                 self._begin_segment(now)
             written = os.write(self._descriptor, frames)
@@ -121,29 +124,30 @@ class SpoolWriter:
                 hint="free some space or repair the disk; the server goes on by itself as soon as it can write",
             ) from error
         self._offset += written
-        self._held_bytes += written
+        self._waiting_bytes += written
+
+    @property
+    def _is_full(self) -> bool:
+        return self._is_overdue or self._waiting_bytes > self._bounds.size_bytes
 
     def _look(self, now: float) -> None:
-        """See what waits to be shipped, now and then; refuse where that is too much.
+        """See what waits to be shipped."""
+        waiting = measure(self._folder, self._stream, read_shipped(self._folder, self._stream))
+        self._waiting_bytes = waiting.size_bytes
+        longest_s = self._bounds.age_s
+        # the age costs a read, so it is asked only where it matters
+        self._is_overdue = 0 < longest_s < age_of(self._folder, self._stream, waiting, time.time())
+        self._looked_at = now
+        if self._descriptor >= 0 and now - self._begun_at > _LONGEST_SEGMENT_S:
+            self._leave_segment()
 
-        Raises:
-            UnavailableError: it is larger or older than it may be.
-        """
-        if now >= self._look_at:
-            self._held_bytes, oldest_s = _measure(self._folder, self._stream, is_written=self._descriptor >= 0)
-            self._is_overdue = 0 < self._bounds.age_s < oldest_s
-            if self._descriptor >= 0 and now - self._begun_at > _LONGEST_SEGMENT_S:
-                self._leave_segment()
-        is_full = self._is_overdue or self._held_bytes > self._bounds.size_bytes
-        if now >= self._look_at:
-            self._look_at = now + (_FULL_LOOK_S if is_full else _LOOK_S)
-        if is_full:
-            what = "older" if self._is_overdue else "more"
-            raise UnavailableError(
-                f"{what} than may wait for the database is in the {self._stream} log in {self._folder}:"
-                f" {self._held_bytes:,} bytes",
-                hint="see that 'petla up' runs and that the database is there; the server goes on by itself",
-            )
+    def _refuse(self) -> UnavailableError:
+        what = "older" if self._is_overdue else "more"
+        return UnavailableError(
+            f"{what} than may wait for the database is in the {self._stream} log in {self._folder}:"
+            f" {self._waiting_bytes:,} bytes",
+            hint="see that 'petla up' runs and that the database is there; the server goes on by itself",
+        )
 
     def close(self) -> None:
         """Flush what was written and give the stream up."""
@@ -184,18 +188,3 @@ def _repair(path: Path) -> None:
     if used < len(block) and is_torn(block[used:]):
         os.truncate(path, used)
         logger.warning("spool.repaired", extra={"segment": path.name, "cut_bytes": len(block) - used})
-
-
-def _measure(folder: Path, stream: str, *, is_written: bool) -> tuple[int, float]:
-    """Return the size of a stream, and for how many seconds the oldest segment that is complete has lain there.
-
-    A newest segment that nobody writes is left out of the size: it is never removed, also where it was shipped, before
-    it has a successor, so that one which is larger than the bound would refuse for ever.
-    """
-    found = []
-    for segment in list_segments(folder, stream):
-        # the shipper may have removed it meanwhile
-        with contextlib.suppress(FileNotFoundError):
-            found.append(segment_path(folder, stream, segment).stat())
-    age_s = time.time() - found[0].st_mtime if len(found) > 1 else 0.0
-    return sum(each.st_size for each in (found if is_written else found[:-1])), age_s
