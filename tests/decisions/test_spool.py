@@ -25,6 +25,7 @@ from petla.decisions.spool import (
     note_shipped,
     segment_path,
 )
+from tests.decisions.logged import FAR, next_segments, oldest_segment
 
 START = Position(0, 0)
 
@@ -116,7 +117,7 @@ def test_each_writer_begins_a_segment_of_its_own(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
     write(tmp_path, make_batch(2))
 
-    assert list_segments(tmp_path, FEEDBACK) == [1, 2]
+    assert len(list_segments(tmp_path, FEEDBACK)) == 2
     assert read(tmp_path) == [make_batch(0), make_batch(2)]
 
 
@@ -128,7 +129,16 @@ def test_segment_number_never_comes_twice(tmp_path: Path) -> None:
 
     write(tmp_path, make_batch(0))
 
-    assert list_segments(tmp_path, FEEDBACK) == [segments[-1], segments[-1] + 1]
+    kept, begun = list_segments(tmp_path, FEEDBACK)
+    assert kept == segments[-1] < begun
+
+
+def test_clock_that_was_set_back_brings_no_number_twice(tmp_path: Path) -> None:
+    segment_path(tmp_path, FEEDBACK, FAR).touch()
+
+    write(tmp_path, *[make_batch(i) for i in (0, 2)], segment_bytes=1)
+
+    assert list_segments(tmp_path, FEEDBACK) == [FAR, FAR + 1, FAR + 2]
 
 
 # no deadline: it flushes files
@@ -138,7 +148,7 @@ def test_any_cut_tail_leaves_the_whole_frames_before_it(tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("spool")
     batches = [make_batch(0), make_batch(2, 9), make_batch(11)]
     write(folder, *batches)
-    path = segment_path(folder, FEEDBACK, 1)
+    path = oldest_segment(folder, FEEDBACK)
     content = path.read_bytes()
     path.write_bytes(content[: cut % len(content)])
 
@@ -152,7 +162,7 @@ def test_any_cut_tail_leaves_the_whole_frames_before_it(tmp_path_factory: pytest
 
 def test_zeros_left_by_loss_of_power_are_cut_off(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
-    path = segment_path(tmp_path, FEEDBACK, 1)
+    path = oldest_segment(tmp_path, FEEDBACK)
     size = path.stat().st_size
     with path.open("ab") as file:
         file.write(bytes(4096))
@@ -167,7 +177,7 @@ def test_zeros_left_by_loss_of_power_are_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [20, 5, 1])
 def test_damage_is_named_and_stepped_over(tmp_path: Path, place: int) -> None:
     write(tmp_path, make_batch(0), make_batch(2), make_batch(4))
-    path = segment_path(tmp_path, FEEDBACK, 1)
+    path = oldest_segment(tmp_path, FEEDBACK)
     damaged = bytearray(path.read_bytes())
     second = len(damaged) // 3
     damaged[second + place] ^= 0xFF
@@ -177,7 +187,7 @@ def test_damage_is_named_and_stepped_over(tmp_path: Path, place: int) -> None:
 
     assert [frame.records for frame in frames if not frame.damage] == [make_batch(0), make_batch(4), make_batch(6)]
     assert [frame.damage for frame in frames if frame.damage] == [
-        f"feedback-000001.log is damaged at byte {second}: a record misses its checksum"
+        f"{path.name} is damaged at byte {second}: a record misses its checksum"
     ]
     assert path.read_bytes() == damaged
 
@@ -238,8 +248,8 @@ def test_stream_has_one_writer(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_an_error_and_writing_recovers(tmp_path: Path) -> None:
+    (full,) = next_segments(tmp_path, FEEDBACK, 1)
     writer = SpoolWriter(tmp_path, FEEDBACK)
-    full = segment_path(tmp_path, FEEDBACK, 1)
     full.symlink_to("/dev/full")
 
     with pytest.raises(UnavailableError, match="No space left"):

@@ -28,13 +28,12 @@ from petla.decisions.spool import (
     list_segments,
     measure,
     read_shipped,
-    segment_path,
 )
 from petla.decisions.summary import summarise
 from petla.storage.database import writing
 from petla.storage.tables import decisions, spool_positions
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import NOON_NS, SECOND_NS, make_decision, make_feedback, make_shadow, spool
+from tests.decisions.logged import NOON_NS, SECOND_NS, make_decision, make_feedback, make_shadow, oldest_segment, spool
 from tests.deployments.tiny import open_shop
 
 START = Position(0, 0)
@@ -62,8 +61,7 @@ def make_present(number: int, *, age_s: int = 0) -> Decision:
 def test_shipped_segment_is_not_overdue_after_a_long_stop(shop: Workspace) -> None:
     spool(shop, [make_present(0, age_s=9 * HOUR_S)])
     ship(shop)
-    for segment in list_segments(folder_of(shop), DECISIONS):
-        os.utime(segment_path(folder_of(shop), DECISIONS, segment), (0, 0))
+    os.utime(oldest_segment(folder_of(shop), DECISIONS), (0, 0))
 
     # each looks before it writes
     for number in (1, 2, 3):
@@ -110,8 +108,7 @@ def test_age_is_that_of_the_oldest_record_that_waits(
 
 def test_age_of_a_damaged_record_is_that_of_the_last_write_to_its_segment(shop: Workspace) -> None:
     spool(shop, [make_decision(0)])
-    (segment,) = list_segments(folder_of(shop), DECISIONS)
-    path = segment_path(folder_of(shop), DECISIONS, segment)
+    path = oldest_segment(folder_of(shop), DECISIONS)
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     os.utime(path, (1_000, 1_000))
 
@@ -127,7 +124,8 @@ def test_note_that_cannot_be_read_lets_all_wait_that_lies_there(shop: Workspace,
 
     note.write_bytes(content)
 
-    assert find_waiting(shop) == (end_of(folder_of(shop), DECISIONS).offset, (1, 0))
+    segment, size = end_of(folder_of(shop), DECISIONS)
+    assert find_waiting(shop) == (size, (segment, 0))
     ship(shop)
     assert find_waiting(shop) == (0, None)
 

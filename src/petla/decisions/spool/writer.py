@@ -19,6 +19,8 @@ from petla.storage.files import lock, reported, sync_folder
 
 logger = logging.getLogger(__name__)
 
+# segments are numbered by the milliseconds of the clock
+_NS_PER_NUMBER = 1_000_000
 _SEGMENT_BYTES = 16 << 20
 # a bounded stream is at least so many segments: one that was shipped in part takes room on the disk until the rest is
 _SEGMENTS = 8
@@ -160,9 +162,12 @@ class SpoolWriter:
     def _begin_segment(self, now: float) -> None:
         if self._descriptor >= 0:
             self._leave_segment()
-        path = segment_path(self._folder, self._stream, self._segment + 1)
+        # NOTE: where the folder was lost, or an older copy of it put back, the database knows places further on, and
+        # nothing would ever be read that lies before them.
+        number = max(self._segment + 1, time.time_ns() // _NS_PER_NUMBER)
+        path = segment_path(self._folder, self._stream, number)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
-        self._segment += 1
+        self._segment = number
         self._offset = 0
         self._begun_at = now
         if self._is_flushed:
