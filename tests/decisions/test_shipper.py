@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Select, column, select, table, text
 
-from petla.core.errors import ConflictError, UnavailableError
+from petla.core.errors import UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
@@ -215,16 +215,16 @@ def test_damaged_segment_is_kept_aside_and_named_and_stops_nothing(shop: Workspa
     assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
 
 
-def test_shipping_that_cannot_write_keeps_everything_for_later(shop: Workspace) -> None:
-    spool(shop, [make_decision(0)])
-    ship(shop)
-    spool(shop, [msgspec.structs.replace(make_decision(0), score=0.5)])
+def test_shipping_that_cannot_write_keeps_everything_for_later(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path, decode_project(PROJECT), Settings(actor="ada", wait_s=0.01))
+    spool(ws, [make_decision(0)], [make_decision(1)])
+    holder = ws.engine.connect().execution_options(is_write=True)
 
-    with pytest.raises(ConflictError, match="UNIQUE"):
-        ship(shop)
+    with holder.begin(), pytest.raises(UnavailableError, match="locked"):
+        ship(ws)
 
-    assert count_decisions(shop) == 1
-    assert len(list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS)) == 2
+    assert len(list_segments(ws.state / SPOOL_FOLDER / "0", DECISIONS)) == 2
+    assert ship(ws).decisions == 2
 
 
 @pytest.mark.parametrize("is_older_copy", [False, True])

@@ -205,7 +205,7 @@ Step = Callable[[Model, int], None]
 steps: list[Step] = [Model.write, Model.write, Model.ship, Model.restart, Model.lose_note, Model.lose_database]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(story=st.lists(st.tuples(st.sampled_from(steps), st.integers(0, 3)), min_size=4, max_size=12))
 def test_what_waits_is_exactly_what_lies_behind_the_shipper(
     tmp_path_factory: pytest.TempPathFactory, story: list[tuple[Step, int]]

@@ -41,7 +41,7 @@ class Summary(msgspec.Struct, frozen=True):
     # when the feedback was reported that waits longest for its decision; empty: none waits
     oldest_waiting: str
     backlog: tuple[Backlog, ...]
-    # segments that were kept aside
+    # segments and refused records that were kept aside
     damaged: tuple[str, ...]
     # what was answered and not recorded
     lost: Losses
@@ -63,7 +63,7 @@ def summarise(ws: Workspace) -> Summary:
             feedback={status.value: n for status, n in sorted(found.items())},
             oldest_waiting=labels.get_oldest_waiting(connection, ws.name),
             backlog=tuple(each for each in backlog if each.size_bytes),
-            damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*"))),
+            damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*.log"))),
             lost=count_losses(ws.state),
         )
 

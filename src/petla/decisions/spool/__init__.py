@@ -14,6 +14,7 @@ of records.
   waits from a note of the shipper's beside the segments.
 """
 
+from petla.decisions.spool.frames import encode_frame
 from petla.decisions.spool.reader import Frame, SpoolReader
 from petla.decisions.spool.segments import (
     DAMAGED_FOLDER,
@@ -42,6 +43,7 @@ __all__ = [
     "SpoolWriter",
     "Waiting",
     "age_of",
+    "encode_frame",
     "end_of",
     "list_segments",
     "measure",
