@@ -31,6 +31,11 @@ from petla.storage.workspace import Workspace
 from tests.decisions.logged import make_decision, make_shadow, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version
 
+# both databases, PostgreSQL among the slow tests
+thorough = pytest.mark.parametrize(
+    "database_address", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
+)
+
 
 @pytest.fixture
 def shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
@@ -80,6 +85,7 @@ def list_logged(ws: Workspace) -> list[str]:
     return [decision.id for decision in reversed(list_decisions(ws))]
 
 
+@thorough
 def test_records_that_the_database_refuses_are_kept_aside_and_all_others_shipped(shop: Workspace) -> None:
     rounds = ((0, {4}, 2_000), (12, {0, 5, 6, 11}, 2_000), (24, {0, 5, 6, 11}, 5), (36, set(range(12)), 5))
     for first, wrong, limit_rows in rounds:
@@ -102,9 +108,9 @@ def test_records_that_the_database_refuses_are_kept_aside_and_all_others_shipped
 
 
 def test_refused_record_makes_the_transactions_small_and_shipping_may_end_between_them(local_shop: Workspace) -> None:
-    made = [make_decision(i) for i in range(2_500)]
+    made = [make_decision(i) for i in range(1_300)]
     made[7] = spoil(local_shop, made[7], 0)
-    spool(local_shop, *(made[i : i + 100] for i in range(0, 2_500, 100)))
+    spool(local_shop, *(made[i : i + 100] for i in range(0, 1_300, 100)))
     seen: list[int] = []
     answers = iter((False, False))
 
@@ -114,8 +120,8 @@ def test_refused_record_makes_the_transactions_small_and_shipping_may_end_betwee
     first = ship(local_shop, [count], is_over=lambda: next(answers, True))
     second = ship(local_shop, [count])
 
-    assert seen == [999, 1_500]
-    assert (first.decisions, second.decisions) == (999, 1_500)
+    assert seen == [999, 300]
+    assert (first.decisions, second.decisions) == (999, 300)
     assert read_kept(local_shop) == ["id-7"]
 
 
@@ -151,6 +157,7 @@ def test_shadow_answer_that_the_database_refuses_is_kept_aside(local_shop: Works
     assert [path.name.split("-")[0] for path in list_kept(local_shop)] == [SHADOWS]
 
 
+@thorough
 def test_kill_at_any_point_neither_loses_nor_doubles(shop: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: object) -> None:
         # stands for a kill: nothing but the database undoes anything
@@ -190,10 +197,8 @@ def test_record_that_cannot_be_kept_is_not_stepped_over(local_shop: Workspace) -
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("database_address", ["postgresql"], indirect=True)
 def test_outage_is_no_fault_of_a_record(shop: Workspace) -> None:
-    if not has_days(shop.engine):
-        pytest.skip("SQLite has no server that ends a connection, and no tables of days")
-
     def end(connection: Connection, _: Sequence[Decision]) -> None:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
@@ -224,6 +229,7 @@ def test_decision_of_another_form_than_its_version_is_in_the_log_and_all_others_
     assert count_traffic(local_shop, MODEL).total == 8
 
 
+@thorough
 def test_counter_that_fails_at_some_sees_all_others_once_and_in_order(shop: Workspace) -> None:
     spool(shop, [make_decision(i) for i in range(50)])
     seen: list[str] = []
@@ -245,7 +251,7 @@ def test_counter_that_fails_at_some_sees_all_others_once_and_in_order(shop: Work
 def test_counter_that_always_fails_is_not_asked_for_ever(
     local_shop: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spool(local_shop, [make_decision(i) for i in range(2_000)])
+    spool(local_shop, [make_decision(i) for i in range(1_000)])
     calls: list[int] = []
 
     def count(_: Connection, batch: Sequence[Decision]) -> None:
@@ -254,7 +260,7 @@ def test_counter_that_always_fails_is_not_asked_for_ever(
 
     shipped = ship(local_shop, [count])
 
-    assert shipped.decisions == shipped.uncounted == count_decisions(local_shop) == 2_000
+    assert shipped.decisions == shipped.uncounted == count_decisions(local_shop) == 1_000
     assert len(calls) < 300
     (said,) = (each for each in caplog.records if each.message == "decisions.uncounted")
     assert vars(said)["error"].startswith("ValueError at test_refused.py:")
