@@ -1,17 +1,20 @@
 """Decisions of the tiny model, in a worker's spool."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
 from petla.core.ids import DecisionId
 from petla.decisions.record import Decision, Feedback, ShadowAnswer, Truth
-from petla.decisions.spool import DECISIONS, FEEDBACK, SHADOWS, SPOOL_FOLDER, SpoolWriter
+from petla.decisions.spool import DECISIONS, FEEDBACK, SHADOWS, SPOOL_FOLDER, SpoolWriter, list_segments, segment_path
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL
 
 STREAMS = {Decision: DECISIONS, Feedback: FEEDBACK, ShadowAnswer: SHADOWS}
 SECOND_NS = 1_000_000_000
+# the number of a segment that no clock reaches
+FAR = 10**15
 NOON_NS = 1_767_268_800 * SECOND_NS  # 2026-01-01T12:00:00Z
 
 
@@ -48,3 +51,15 @@ def spool(ws: Workspace, *batches: Sequence[Decision | Feedback | ShadowAnswer],
         records: Sequence[msgspec.Struct] = batch
         writer.append(records)
         writer.close()
+
+
+def oldest_segment(folder: Path, stream: str) -> Path:
+    """Return where a stream's oldest segment lies."""
+    return segment_path(folder, stream, list_segments(folder, stream)[0])
+
+
+def next_segments(folder: Path, stream: str, n: int) -> list[Path]:
+    """Return where the next segments of a stream will lie, if its writer has not begun."""
+    folder.mkdir(parents=True, exist_ok=True)
+    segment_path(folder, stream, FAR).touch()
+    return [segment_path(folder, stream, FAR + i) for i in range(1, n + 1)]

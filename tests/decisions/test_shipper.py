@@ -1,5 +1,6 @@
 """Shipping: every spooled record arrives in the rows exactly once."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,18 @@ import msgspec
 import pytest
 from sqlalchemy import Connection, Select, column, select, table, text
 
-from petla.core.errors import ConflictError, UnavailableError
+from petla.core.errors import UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
 from petla.decisions.record import Decision
 from petla.decisions.shipper import Shipped, ship
-from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments, segment_path
+from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments
 from petla.models.registry import get_version
 from petla.storage.database import reading
 from petla.storage.partitions import has_days
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import make_decision, make_feedback, make_shadow, spool
+from tests.decisions.logged import make_decision, make_feedback, make_shadow, oldest_segment, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop
 
 
@@ -188,10 +189,11 @@ def test_planner_knows_a_day_that_was_just_filled(any_shop: Workspace) -> None:
 
 def test_shipped_segments_are_removed_but_for_the_newest(shop: Workspace) -> None:
     spool(shop, [make_decision(0)], [make_decision(1)], [make_decision(2)])
+    segments = list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS)
 
     ship(shop)
 
-    assert list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS) == [3]
+    assert list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS) == segments[-1:]
     spool(shop, [make_decision(3)])
     assert ship(shop).decisions == 1
 
@@ -199,27 +201,47 @@ def test_shipped_segments_are_removed_but_for_the_newest(shop: Workspace) -> Non
 def test_damaged_segment_is_kept_aside_and_named_and_stops_nothing(shop: Workspace) -> None:
     spool(shop, [make_decision(0)], [make_decision(1)], [make_feedback(1)])
     folder = shop.state / SPOOL_FOLDER / "0"
-    path = segment_path(folder, DECISIONS, 1)
+    path = oldest_segment(folder, DECISIONS)
     damaged = path.read_bytes()[:-1] + b"?"
     path.write_bytes(damaged)
 
     shipped = ship(shop)
 
     assert (shipped.decisions, shipped.feedback) == (1, 1)
-    assert "decisions-000001.log is damaged at byte 0" in shipped.damaged[0]
+    assert f"{path.name} is damaged at byte 0" in shipped.damaged[0]
     assert [decision.id for decision in list_decisions(shop)] == ["id-1"]
     assert (folder / DAMAGED_FOLDER / path.name).read_bytes() == damaged
     assert not path.exists()
     assert ship(shop) == Shipped(decisions=0, feedback=0, unknown_feedback=0)
 
 
-def test_shipping_that_cannot_write_keeps_everything_for_later(shop: Workspace) -> None:
+def test_shipping_that_cannot_write_keeps_everything_for_later(tmp_path: Path) -> None:
+    ws = Workspace(tmp_path, decode_project(PROJECT), Settings(actor="ada", wait_s=0.01))
+    spool(ws, [make_decision(0)], [make_decision(1)])
+    holder = ws.engine.connect().execution_options(is_write=True)
+
+    with holder.begin(), pytest.raises(UnavailableError, match="locked"):
+        ship(ws)
+
+    assert len(list_segments(ws.state / SPOOL_FOLDER / "0", DECISIONS)) == 2
+    assert ship(ws).decisions == 2
+
+
+@pytest.mark.parametrize("is_older_copy", [False, True])
+def test_spool_that_was_lost_while_the_database_was_not_goes_on_being_shipped(
+    shop: Workspace, tmp_path: Path, is_older_copy: bool
+) -> None:
+    folder = shop.state / SPOOL_FOLDER / "0"
     spool(shop, [make_decision(0)])
     ship(shop)
-    spool(shop, [msgspec.structs.replace(make_decision(0), score=0.5)])
+    shutil.copytree(folder, tmp_path / "copy")
+    spool(shop, [make_decision(1)], [make_decision(2)], [make_decision(3)])
+    ship(shop)
 
-    with pytest.raises(ConflictError, match="UNIQUE"):
-        ship(shop)
+    shutil.rmtree(folder)
+    if is_older_copy:
+        shutil.copytree(tmp_path / "copy", folder)
+    spool(shop, [make_decision(4)], [make_decision(5)])
 
-    assert count_decisions(shop) == 1
-    assert len(list_segments(shop.state / SPOOL_FOLDER / "0", DECISIONS)) == 2
+    assert ship(shop).decisions == 2
+    assert count_decisions(shop) == 6

@@ -18,10 +18,10 @@ from petla.decisions.record import LoggedDecision, Place
 from petla.decisions.shipper import ship
 from petla.decisions.spans.files import FIELDS, export_span
 from petla.decisions.spans.wanted import decode_wanted
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, segment_path
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER
 from petla.decisions.summary import summarise
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import make_decision, make_feedback, spool
+from tests.decisions.logged import make_decision, make_feedback, oldest_segment, spool
 from tests.deployments.tiny import PROJECT, add_version
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "decision-log.md"
@@ -184,7 +184,8 @@ def test_summary_counts_what_is_there_and_what_waits(shop: Workspace) -> None:
     ship(shop)
     spool(shop, [make_decision(7)], worker="1")
     spool(shop, [make_decision(8)], [make_decision(9)], worker="2")
-    segment_path(shop.state / SPOOL_FOLDER / "2", DECISIONS, 1).write_bytes(b"?" * 64)
+    damaged = oldest_segment(shop.state / SPOOL_FOLDER / "2", DECISIONS)
+    damaged.write_bytes(b"?" * 64)
 
     before = summarise(shop)
     ship(shop)
@@ -194,4 +195,4 @@ def test_summary_counts_what_is_there_and_what_waits(shop: Workspace) -> None:
     assert before.oldest_waiting.startswith("2026-01-01T12:00:09")
     assert [(each.worker, each.stream) for each in before.backlog] == [("1", "decisions"), ("2", "decisions")]
     assert after.backlog == ()
-    assert [Path(path).name for path in after.damaged] == ["decisions-000001.log"]
+    assert [Path(path).name for path in after.damaged] == [damaged.name]

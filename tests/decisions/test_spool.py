@@ -1,6 +1,5 @@
 """The spool: what was appended is read again, whatever cut the writing short."""
 
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -23,8 +22,10 @@ from petla.decisions.spool import (
     SpoolWriter,
     end_of,
     list_segments,
+    note_shipped,
     segment_path,
 )
+from tests.decisions.logged import FAR, next_segments, oldest_segment
 
 START = Position(0, 0)
 
@@ -116,7 +117,7 @@ def test_each_writer_begins_a_segment_of_its_own(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
     write(tmp_path, make_batch(2))
 
-    assert list_segments(tmp_path, FEEDBACK) == [1, 2]
+    assert len(list_segments(tmp_path, FEEDBACK)) == 2
     assert read(tmp_path) == [make_batch(0), make_batch(2)]
 
 
@@ -128,7 +129,16 @@ def test_segment_number_never_comes_twice(tmp_path: Path) -> None:
 
     write(tmp_path, make_batch(0))
 
-    assert list_segments(tmp_path, FEEDBACK) == [segments[-1], segments[-1] + 1]
+    kept, begun = list_segments(tmp_path, FEEDBACK)
+    assert kept == segments[-1] < begun
+
+
+def test_clock_that_was_set_back_brings_no_number_twice(tmp_path: Path) -> None:
+    segment_path(tmp_path, FEEDBACK, FAR).touch()
+
+    write(tmp_path, *[make_batch(i) for i in (0, 2)], segment_bytes=1)
+
+    assert list_segments(tmp_path, FEEDBACK) == [FAR, FAR + 1, FAR + 2]
 
 
 # no deadline: it flushes files
@@ -138,7 +148,7 @@ def test_any_cut_tail_leaves_the_whole_frames_before_it(tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("spool")
     batches = [make_batch(0), make_batch(2, 9), make_batch(11)]
     write(folder, *batches)
-    path = segment_path(folder, FEEDBACK, 1)
+    path = oldest_segment(folder, FEEDBACK)
     content = path.read_bytes()
     path.write_bytes(content[: cut % len(content)])
 
@@ -152,7 +162,7 @@ def test_any_cut_tail_leaves_the_whole_frames_before_it(tmp_path_factory: pytest
 
 def test_zeros_left_by_loss_of_power_are_cut_off(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
-    path = segment_path(tmp_path, FEEDBACK, 1)
+    path = oldest_segment(tmp_path, FEEDBACK)
     size = path.stat().st_size
     with path.open("ab") as file:
         file.write(bytes(4096))
@@ -167,7 +177,7 @@ def test_zeros_left_by_loss_of_power_are_cut_off(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", [20, 5, 1])
 def test_damage_is_named_and_stepped_over(tmp_path: Path, place: int) -> None:
     write(tmp_path, make_batch(0), make_batch(2), make_batch(4))
-    path = segment_path(tmp_path, FEEDBACK, 1)
+    path = oldest_segment(tmp_path, FEEDBACK)
     damaged = bytearray(path.read_bytes())
     second = len(damaged) // 3
     damaged[second + place] ^= 0xFF
@@ -177,7 +187,7 @@ def test_damage_is_named_and_stepped_over(tmp_path: Path, place: int) -> None:
 
     assert [frame.records for frame in frames if not frame.damage] == [make_batch(0), make_batch(4), make_batch(6)]
     assert [frame.damage for frame in frames if frame.damage] == [
-        f"feedback-000001.log is damaged at byte {second}: a record misses its checksum"
+        f"{path.name} is damaged at byte {second}: a record misses its checksum"
     ]
     assert path.read_bytes() == damaged
 
@@ -210,42 +220,22 @@ def test_stream_that_is_full_refuses_until_it_was_shipped(tmp_path: Path) -> Non
         append_often(writer)
     segments = list_segments(tmp_path, FEEDBACK)
     assert 4_000 < sum(segment_path(tmp_path, FEEDBACK, each).stat().st_size for each in segments) < 5_000
-    for segment in segments[:-1]:
-        segment_path(tmp_path, FEEDBACK, segment).unlink()
+    note_shipped(tmp_path, FEEDBACK, end_of(tmp_path, FEEDBACK))
 
     assert is_taken_again(writer)
     writer.close()
 
 
-def test_shipped_segment_that_is_larger_than_a_new_bound_does_not_refuse_for_ever(tmp_path: Path) -> None:
+def test_shipped_segment_that_is_larger_than_a_new_bound_refuses_nothing(tmp_path: Path) -> None:
     write(tmp_path, *(make_batch(i) for i in range(0, 200, 2)))
-    large = segment_path(tmp_path, FEEDBACK, 1)
-    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(large.stat().st_size // 2))
+    end = end_of(tmp_path, FEEDBACK)
+    note_shipped(tmp_path, FEEDBACK, end)
+    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(end.offset // 2))
 
     writer.append(make_batch(200))
-    # what the shipper does as soon as a shipped segment has a successor
-    large.unlink()
-    writer.append(make_batch(202))
-
     writer.close()
-    assert list_segments(tmp_path, FEEDBACK) == [2]
 
-
-def test_stream_that_is_too_old_refuses_until_it_was_shipped(tmp_path: Path) -> None:
-    write(tmp_path, make_batch(0))
-    write(tmp_path, make_batch(2))
-    first = segment_path(tmp_path, FEEDBACK, 1)
-    long_ago = first.stat().st_mtime - 7_200
-    os.utime(first, (long_ago, long_ago))
-    writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(1 << 20, age_s=3_600))
-
-    with pytest.raises(UnavailableError, match="older than may wait"):
-        writer.append(make_batch(4))
-    first.unlink()
-
-    assert is_taken_again(writer)
-    writer.close()
-    assert read(tmp_path)[-1] == make_batch(6)
+    assert read(tmp_path, end) == [make_batch(200)]
 
 
 def test_stream_has_one_writer(tmp_path: Path) -> None:
@@ -258,8 +248,8 @@ def test_stream_has_one_writer(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_an_error_and_writing_recovers(tmp_path: Path) -> None:
+    (full,) = next_segments(tmp_path, FEEDBACK, 1)
     writer = SpoolWriter(tmp_path, FEEDBACK)
-    full = segment_path(tmp_path, FEEDBACK, 1)
     full.symlink_to("/dev/full")
 
     with pytest.raises(UnavailableError, match="No space left"):

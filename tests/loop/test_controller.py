@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from petla.core.errors import BusyError, UnavailableError
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, segment_path
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER
 from petla.deployments.deploy import deploy, rollback
 from petla.deployments.server import Server, server_lock, write_server
 from petla.deployments.snapshot import read_snapshot
@@ -25,7 +25,7 @@ from petla.models.states import State
 from petla.pipeline.plan import RunRequest
 from petla.storage.files import lock
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import spool
+from tests.decisions.logged import oldest_segment, spool
 from tests.loop.stage import add_version, ask_about, begin_trained, commit_retraining, open_incident, store_alarm
 from tests.monitoring.rows import make_decisions, make_workspace, store_decisions, store_truths
 
@@ -188,7 +188,7 @@ def test_damaged_spool_is_reported_once_and_the_monitors_go_on(
     ws = make_workspace(tmp_path)
     go_live(ws, 1)
     spool(ws, make_decisions(2), make_decisions(2, start=2))
-    first = segment_path(ws.state / SPOOL_FOLDER / "0", DECISIONS, 1)
+    first = oldest_segment(ws.state / SPOOL_FOLDER / "0", DECISIONS)
     first.write_bytes(b"?" * 64)
     controller = Controller(ws)
     controller.tick()

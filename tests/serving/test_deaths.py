@@ -15,11 +15,12 @@ from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known
 from petla.decisions.shipper import ship
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, list_segments, segment_path
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, list_segments
 from petla.deployments.deploy import deploy
 from petla.deployments.server import find_server, list_acknowledgements
 from petla.serving.supervisor import Supervisor
 from petla.storage.workspace import Workspace
+from tests.decisions.logged import next_segments, oldest_segment
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop
 from tests.serving.client import Load, predict, running, wait_until
 
@@ -67,18 +68,18 @@ def test_torn_tail_of_a_killed_worker_is_repaired_and_a_new_segment_begun(shop: 
         (pid,) = pids_of(shop)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not is_alive(pid), "it is dead")
-        with segment_path(folder, DECISIONS, 1).open("ab") as file:
+        with oldest_segment(folder, DECISIONS).open("ab") as file:
             file.write(b"\x40\x00\x00\x00half a frame")
         wait_until(lambda: pids_of(shop) != {pid}, "it was replaced")
         predict(supervisor.server.port)
 
-    assert list_segments(folder, DECISIONS) == [1, 2]
+    assert len(list_segments(folder, DECISIONS)) == 2
     assert ship(shop).decisions == 2
 
 
 def test_full_disk_is_answered_by_try_again_and_recovers(shop: Workspace) -> None:
     folder = shop.state / SPOOL_FOLDER / "0"
-    full = [segment_path(folder, DECISIONS, number) for number in (1, 2)]
+    full = next_segments(folder, DECISIONS, 2)
     with running(shop) as supervisor:
         port = supervisor.server.port
         for path in full:

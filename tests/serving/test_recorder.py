@@ -17,12 +17,10 @@ from petla.decisions.spool import (
     Position,
     SpoolReader,
     end_of,
-    list_segments,
-    segment_path,
 )
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Keeping, Recorder
-from tests.decisions.logged import make_decision, make_feedback, make_shadow
+from tests.decisions.logged import make_decision, make_feedback, make_shadow, next_segments
 
 SMALL = 100_000
 
@@ -77,14 +75,17 @@ def test_batches_that_wait_share_one_flush(careful: Recorder, tmp_path: Path, mo
     assert count_recorded(tmp_path) == 50
 
 
-def test_flush_that_fails_fails_all_that_waited_for_it(careful: Recorder, tmp_path: Path) -> None:
-    segment_path(tmp_path / SPOOL_FOLDER / "0", DECISIONS, 1).symlink_to("/dev/full")
+def test_flush_that_fails_fails_all_that_waited_for_it(tmp_path: Path, metrics: Metrics) -> None:
+    (full,) = next_segments(tmp_path / SPOOL_FOLDER / "0", DECISIONS, 1)
+    careful = Recorder(tmp_path, "0", "power", metrics)
+    full.symlink_to("/dev/full")
 
     async def record() -> list[BaseException | None]:
         waiting = (careful.record_soon([make_decision(i)]) for i in range(3))
         return await asyncio.gather(*waiting, return_exceptions=True)
 
     failed = asyncio.run(record())
+    careful.close()
 
     assert [type(error) for error in failed] == [UnavailableError] * 3
 
@@ -135,7 +136,7 @@ def test_shadow_answers_that_cannot_be_written_are_dropped_and_counted(tmp_path:
 
     assert 0 < metrics.shadows_lost < 400
     assert count_recorded(tmp_path, SHADOWS) == 400 - metrics.shadows_lost
-    assert list_segments(tmp_path / SPOOL_FOLDER / "0", DECISIONS) == [1]
+    assert count_recorded(tmp_path) == 1
 
 
 def test_feedback_is_counted(careful: Recorder, metrics: Metrics) -> None:

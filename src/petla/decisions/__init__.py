@@ -2,5 +2,6 @@
 
 A worker appends each decision to its own spool before the answer leaves (`spool`, which knows no database); the shipper
 moves spooled records into the rows exactly once. Hands out: `record` (Decision, Feedback and what the log gives back),
-`spool`, `shipper.ship`, `log` (reading the log), `export.export_labelled` (labelled decisions as training data).
+`spool`, `shipper.ship`, `store.Counter` (what else sees them), `log` (reading the log), `export.export_labelled`
+(labelled decisions as training data).
 """

@@ -15,8 +15,8 @@ from petla.decisions.spool import (
     SHADOWS,
     SPOOL_FOLDER,
     Position,
-    list_segments,
-    segment_path,
+    age_of,
+    measure,
 )
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -28,7 +28,7 @@ class Backlog(msgspec.Struct, frozen=True):
     worker: str
     stream: str
     size_bytes: int
-    # since the oldest of it was written
+    # since the oldest record of it was made
     age_s: float
 
 
@@ -41,7 +41,7 @@ class Summary(msgspec.Struct, frozen=True):
     # when the feedback was reported that waits longest for its decision; empty: none waits
     oldest_waiting: str
     backlog: tuple[Backlog, ...]
-    # segments that were kept aside
+    # segments and refused records that were kept aside
     damaged: tuple[str, ...]
     # what was answered and not recorded
     lost: Losses
@@ -57,24 +57,17 @@ def summarise(ws: Workspace) -> Summary:
         for folder in folders:
             for stream in (DECISIONS, FEEDBACK, SHADOWS):
                 position = records.get_position(connection, ws.name, f"{folder.name}/{stream}")
-                backlog.append(_measure(folder, stream, position))
+                backlog.append(_describe(folder, stream, position))
         return Summary(
             decisions=records.count_decisions(connection, ws.name, None, None),
             feedback={status.value: n for status, n in sorted(found.items())},
             oldest_waiting=labels.get_oldest_waiting(connection, ws.name),
             backlog=tuple(each for each in backlog if each.size_bytes),
-            damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*"))),
+            damaged=tuple(str(path) for folder in folders for path in sorted((folder / DAMAGED_FOLDER).glob("*.log"))),
             lost=count_losses(ws.state),
         )
 
 
-def _measure(folder: Path, stream: str, shipped: Position) -> Backlog:
-    size, oldest = 0, time.time()
-    for segment in list_segments(folder, stream):
-        if segment < shipped.segment:
-            continue
-        found = segment_path(folder, stream, segment).stat()
-        left = found.st_size - (shipped.offset if segment == shipped.segment else 0)
-        if left > 0:
-            size, oldest = size + left, min(oldest, found.st_mtime)
-    return Backlog(folder.name, stream, size, max(0.0, time.time() - oldest))
+def _describe(folder: Path, stream: str, shipped: Position) -> Backlog:
+    waiting = measure(folder, stream, shipped)
+    return Backlog(folder.name, stream, waiting.size_bytes, age_of(folder, stream, waiting, time.time()))

@@ -14,7 +14,8 @@ from petla.core.errors import BusyError, PetlaError
 from petla.decisions.log import count_labelled, newest_feedback
 from petla.decisions.retention import Retention
 from petla.decisions.reviews.reviewing import make_collector
-from petla.decisions.shipper import Counter, after, ship
+from petla.decisions.shipper import after, ship
+from petla.decisions.store import Counter
 from petla.deployments.access.granting import publish as publish_keys
 from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import republish, take_back_refused

@@ -22,7 +22,7 @@ from petla.core.project import MonitorTable
 from petla.data.profile.binning import count_numbers
 from petla.data.profile.columns import ColumnProfile, Kind
 from petla.decisions.record import DEFAULT, Decision
-from petla.decisions.shipper import Counter
+from petla.decisions.store import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window
 from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references
 from petla.monitoring.windows import Window

@@ -28,6 +28,11 @@ CREATE TABLE alembic_version (
 )
 """
 
+# PostgreSQL's codes: a text that no index takes, which its driver counts among the outages; and a row for which no
+# partition is there, which it counts among the violated constraints. We have no check of our own.
+_TOO_LARGE = "54000"
+_NO_PARTITION = "23514"
+
 _migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
 
@@ -85,6 +90,30 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextlib.contextmanager
+def attempting(connection: Connection) -> Iterator[None]:
+    """Do a part of a transaction that may fail without the rest: only its own work is undone then.
+
+    Raises:
+        ConflictError: the rows contradict others that are there.
+        InvalidError: a column cannot hold a value.
+        UnavailableError: the database cannot be reached or written; the whole transaction is lost.
+    """
+    # NOTE: SQLAlchemy's own way leaves a savepoint open that it has gone back to. The next one begins inside of it, and
+    # a thousand within each other are slow, and more than PostgreSQL has locks for.
+    run = connection.exec_driver_sql
+    with explained(connection.engine):
+        run("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if not connection.invalidated:
+                run("ROLLBACK TO SAVEPOINT attempt")
+                run("RELEASE SAVEPOINT attempt")
+            raise
+        run("RELEASE SAVEPOINT attempt")
+
+
+@contextlib.contextmanager
 def explained(engine: Engine) -> Iterator[None]:
     """Turn the driver's errors about the outside world, and about values, into one that says what to do.
 
@@ -99,6 +128,8 @@ def explained(engine: Engine) -> Iterator[None]:
     try:
         yield
     except (IntegrityError, driver.IntegrityError) as error:
+        if _state_of(error) == _NO_PARTITION:
+            raise _refuse_work(where, error) from error
         raise ConflictError(
             f"database {where}: {getattr(error, 'orig', error)}",
             hint="somebody else was faster, run the same command again",
@@ -111,15 +142,28 @@ def explained(engine: Engine) -> Iterator[None]:
             raise
         raise _refuse_value(error) from error
     except (DBAPIError, NoFreeConnectionError, driver.Error) as error:
-        raise UnavailableError(
-            f"database {where}: {getattr(error, 'orig', error)}",
-            hint="see that it is there, may be written and has space, then run the same command again",
-        ) from error
+        if _state_of(error) == _TOO_LARGE:
+            raise _refuse_value(getattr(error, "orig", error)) from error
+        raise _refuse_work(where, error) from error
+
+
+def _state_of(error: Exception) -> str | None:
+    """Return PostgreSQL's code of an error; None: it has none, or comes from elsewhere."""
+    state: str | None = getattr(getattr(error, "orig", error), "sqlstate", None)
+    return state
 
 
 def _refuse_value(error: object) -> InvalidError:
     return InvalidError(
-        f"the database cannot hold a value: {error}", hint="send a smaller number, or a text without NUL"
+        f"the database cannot hold a value: {error}",
+        hint="send a smaller number, or a text that is shorter or without NUL",
+    )
+
+
+def _refuse_work(where: str, error: Exception) -> UnavailableError:
+    return UnavailableError(
+        f"database {where}: {getattr(error, 'orig', error)}",
+        hint="see that it is there, may be written and has space, then run the same command again",
     )
 
 

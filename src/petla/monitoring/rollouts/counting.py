@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from petla.core.clock import from_text
 from petla.decisions.log import list_labelled
 from petla.decisions.record import CHAMPION, Decision, Labelled, ShadowAnswer
-from petla.decisions.shipper import Counter, ShadowCounter
+from petla.decisions.store import Counter, ShadowCounter
 from petla.deployments.beside.rollout import Rollout, RolloutKind
 from petla.deployments.records import get_evidence, list_rollouts, put_evidence
 from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references

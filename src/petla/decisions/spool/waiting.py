@@ -1,0 +1,96 @@
+"""What of a stream waits to be shipped: all that lies behind the place that the shipper has come to.
+
+The truth about that place is in the database, together with the rows, and a writer asks no database. So the shipper
+leaves a note of it beside the segments, such as `decisions.shipped`, whenever it has moved or finds another there. A
+note is replaced as a whole and not flushed: one that is behind, missing, cut short or of another form only lets more
+wait than does, until the shipper comes.
+"""
+
+import contextlib
+import struct
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from petla.decisions.record import Decision, Feedback, ShadowAnswer
+from petla.decisions.spool.frames import read_frame
+from petla.decisions.spool.segments import DECISIONS, FEEDBACK, SHADOWS, Position, list_segments, segment_path
+
+# segment, offset, and the CRC-32 of both
+_PLACE = struct.Struct("<QQ")
+_FORM = struct.Struct("<QQI")
+_KINDS: dict[str, type[Decision | Feedback | ShadowAnswer]] = {
+    DECISIONS: Decision,
+    FEEDBACK: Feedback,
+    SHADOWS: ShadowAnswer,
+}
+_split_records = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+
+
+class Waiting(NamedTuple):
+    """What of a stream was not shipped."""
+
+    size_bytes: int
+    # where it begins; None: nothing waits
+    start: Position | None
+
+
+def read_shipped(folder: Path, stream: str) -> Position:
+    """Return how far a stream was shipped, as far as is known beside it; its very beginning if nothing is."""
+    with contextlib.suppress(OSError, struct.error):
+        segment, offset, checksum = _FORM.unpack(_note_path(folder, stream).read_bytes())
+        if checksum == zlib.crc32(_PLACE.pack(segment, offset)):
+            return Position(segment, offset)
+    return Position(0, 0)
+
+
+def note_shipped(folder: Path, stream: str, position: Position) -> None:
+    """Leave a note of how far a stream was shipped; on a full disk the one before it stays. Only the shipper does."""
+    if read_shipped(folder, stream) == position:
+        return
+    path = _note_path(folder, stream)
+    temporary = path.with_name(f".{path.name}.tmp")
+    place = _PLACE.pack(*position)
+    with contextlib.suppress(OSError):
+        temporary.write_bytes(place + zlib.crc32(place).to_bytes(4, "little"))
+        temporary.replace(path)
+
+
+def measure(folder: Path, stream: str, shipped: Position) -> Waiting:
+    """Return what lies behind a place, which must have been read before this."""
+    size, start = 0, None
+    for segment in list_segments(folder, stream):
+        if segment < shipped.segment:
+            continue
+        offset = shipped.offset if segment == shipped.segment else 0
+        # the shipper may have removed it meanwhile
+        with contextlib.suppress(FileNotFoundError):
+            left = segment_path(folder, stream, segment).stat().st_size - offset
+            if left > 0:
+                size, start = size + left, start or Position(segment, offset)
+    return Waiting(size, start)
+
+
+def age_of(folder: Path, stream: str, waiting: Waiting, now_s: float) -> float:
+    """Return for how many seconds the oldest record that waits has existed; 0: nothing waits.
+
+    It costs reading one frame. Where that is damaged, the last write to its segment is taken.
+    """
+    if waiting.start is None:
+        return 0.0
+    path = segment_path(folder, stream, waiting.start.segment)
+    # the shipper may have removed it meanwhile
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            first = _split_records(read_frame(path, waiting.start.offset))[0]
+            made_s = msgspec.msgpack.decode(first, type=_KINDS[stream]).at_ns / 1e9
+        except (msgspec.DecodeError, IndexError):
+            made_s = path.stat().st_mtime
+        return max(0.0, now_s - made_s)
+    return 0.0
+
+
+def _note_path(folder: Path, stream: str) -> Path:
+    return folder / f"{stream}.shipped"
