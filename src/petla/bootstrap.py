@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petla.cli.app import run_cli
-from petla.cli.output import say
+from petla.cli.output import note, say
 from petla.cli.parts import Parts
-from petla.core.errors import BusyError, NotFoundError, UnavailableError
+from petla.core.errors import BusyError, NotFoundError, UnavailableError, is_outage
 from petla.core.settings import decode_settings
 from petla.storage.workspace import Workspace, open_workspace
 
@@ -115,8 +115,11 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
         control = Child("control plane", command, listener.fileno(), is_apart=True)
         try:
             while not is_announced(workspace):
-                if control.status is not None:
-                    return control.status or 1
+                status = control.status
+                # one that was killed has said nothing, and is started again
+                if status is not None and status >= 0:
+                    return status or 1
+                control.restart_if_dead()
                 time.sleep(_POLL_S)
             say(f"serving  {supervisor.wait_ready()}")
             if supervisor.grpc_address:
@@ -139,18 +142,21 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
         workspace: the project.
         descriptor: of the socket that they are served on.
         parent: the number of the process that is `petla up`.
+
+    Raises:
+        ConflictError: the database was made by a newer Pętla.
+        UnavailableError: the database is away and nothing was ever published; or waiting for it does not help.
     """
     from petla.api import sessions
     from petla.api.app import make_app
     from petla.api.binding import address_of
     from petla.api.server import make_server
     from petla.decisions.reviews.webhook import Courier
-    from petla.deployments.deploy import republish
     from petla.loop.controller import Controller
     from petla.storage.certificates import open_certificate
     from petla.web.routes import make_error_page, make_routes
 
-    republish(workspace)
+    _publish_again(workspace)
     listener = socket.socket(fileno=descriptor)
     address, certificate = address_of(workspace, listener), open_certificate(workspace.root, workspace.project.control)
     error_page = make_error_page(workspace)
@@ -173,6 +179,28 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
         for thread in beside:
             thread.join()
         _ship_the_rest(workspace)
+
+
+def _publish_again(workspace: Workspace) -> None:
+    """Let the workers have the newest snapshot. If the database is away, the controller does so when it is back.
+
+    Raises:
+        UnavailableError: nothing was ever published, or it is no outage.
+    """
+    from petla.deployments.deploy import republish
+    from petla.deployments.snapshot import snapshot_path
+
+    try:
+        republish(workspace)
+    except UnavailableError as error:
+        if not is_outage(error) or not snapshot_path(workspace.state).exists():
+            raise
+        note(f"petla: {error.message}")
+        note("waiting: workers serve what was published last; all else is tried again every few seconds")
+        note(
+            "next: see that the database is there; if its address is wrong, correct PETLA_DATABASE, or storage.database"
+            " of petla.toml, and start 'petla up' again"
+        )
 
 
 def make_link(workspace: Workspace) -> str:
@@ -227,4 +255,8 @@ def _ship_the_rest(workspace: Workspace) -> None:
     from petla.monitoring.rollouts.counting import make_shadow_counter
 
     counters, shadow_counters = make_counters(workspace), [make_shadow_counter(workspace)]
-    ship(workspace, counters, shadow_counters, is_over=after(_LAST_SHIPMENT_S))
+    try:
+        ship(workspace, counters, shadow_counters, is_over=after(_LAST_SHIPMENT_S))
+    except UnavailableError as error:
+        note(f"petla: {error.message}")
+        note("what the workers wrote is kept in the spool, and shipped after the next 'petla up'")

@@ -44,27 +44,43 @@ def started(folder: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 
 class Product:
-    """`petla up` of a project, on free ports, for as long as the block lasts."""
+    """`petla up` of a project, on free ports, for as long as the block lasts.
 
-    def __init__(self, folder: Path, *, serving_port: int = 0, control_port: int = 0) -> None:
+    Args:
+        folder: the project's.
+        serving_port: 0 takes any that is free, as does `control_port`.
+        is_awaited: the block begins when it answers; else at once.
+        variables: what else the command finds in its environment.
+    """
+
+    def __init__(
+        self, folder: Path, *, serving_port: int = 0, control_port: int = 0, is_awaited: bool = True, **variables: str
+    ) -> None:
         self._folder = folder
-        self._ports = {"PETLA_SERVING_PORT": str(serving_port), "PETLA_CONTROL_PORT": str(control_port)}
+        self._is_awaited = is_awaited
+        ports = {"PETLA_SERVING_PORT": str(serving_port), "PETLA_CONTROL_PORT": str(control_port)}
+        self._variables = {"PETLA_ACTOR": "ann"} | ports | variables
         self._log = folder / ".petla" / "up.log"
 
     def __enter__(self) -> Self:
-        environment = os.environ | {"PETLA_ACTOR": "ann"} | self._ports
+        environment = os.environ | self._variables
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "petla", "up"], cwd=self._folder, env=environment, stdout=log, stderr=log
             )
-        self.serving = self.wait_for(lambda: self._said("serving"))
-        self.pages = self.wait_for(lambda: self._said("pages"))
+        if self._is_awaited:
+            self.wait_until_ready()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             self.wait()
+
+    def wait_until_ready(self) -> None:
+        """Wait until both planes have said where they answer."""
+        self.serving = self.wait_for(lambda: self._said("serving"))
+        self.pages = self.wait_for(lambda: self._said("pages"))
 
     def find_control(self) -> int | None:
         """Return the number of the control plane's process, or None while there is none."""
@@ -103,8 +119,13 @@ class Product:
             if self._process.poll() is not None:
                 break
             time.sleep(0.05)
-        raise AssertionError(f"it never came; 'petla up' said: {self._log.read_text()[-2000:]}")
+        raise AssertionError(f"it never came; 'petla up' said: {self.said[-2000:]}")
+
+    @property
+    def said(self) -> str:
+        """All that it wrote to the terminal so far."""
+        return self._log.read_text()
 
     def _said(self, name: str) -> str | None:
-        lines = (line.partition(" ") for line in self._log.read_text().splitlines())
+        lines = (line.partition(" ") for line in self.said.splitlines())
         return next((value.strip() for first, _, value in lines if first == name and value.strip()), None)

@@ -130,6 +130,15 @@ def test_workers_outlive_the_control_plane_and_hear_of_it_again(project: Path) -
         assert running.wait() == 0
 
 
+def test_control_plane_that_is_killed_while_it_starts_is_started_again(project: Path) -> None:
+    with Product(project, is_awaited=False) as running:
+        killed = running.wait_for(running.find_control)
+        os.kill(killed, signal.SIGKILL)
+        running.wait_until_ready()
+        assert running.find_control() != killed
+        assert running.post("/predict/species", PENGUIN)["species"] == "Gentoo"
+
+
 def test_killed_up_leaves_nobody_behind_and_starts_again_on_the_same_ports(project: Path) -> None:
     with Product(project) as running:
         ports = [urlsplit(address).port or 0 for address in (running.serving, running.pages)]
@@ -142,9 +151,12 @@ def test_killed_up_leaves_nobody_behind_and_starts_again_on_the_same_ports(proje
 
 
 def test_fault_of_the_control_plane_at_the_start_ends_up_with_its_words(project: Path) -> None:
-    done = petla(project, "up", PETLA_DATABASE="postgresql://nobody@127.0.0.1:1/nothing")
+    (project / ".petla" / "petla.db").write_bytes(b"something else entirely" * 100)
+
+    done = petla(project, "up", PETLA_SERVING_PORT="0", PETLA_CONTROL_PORT="0")
 
     assert done.returncode == 3
+    assert "not a database" in done.stderr
     assert "next: " in done.stderr
 
 

@@ -8,11 +8,13 @@ import sqlalchemy
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import insert
+from sqlalchemy.engine import make_url
 
-from petla.core.errors import InvalidError, UnavailableError
+from petla.core.errors import InvalidError, SetupError, UnavailableError, is_outage
 from petla.storage import migrations
 from petla.storage.database import HEAD, open_database, reading, writing
 from petla.storage.tables import snapshots
+from tests.contracts.postgresql import PostgresqlServer
 from tests.contracts.processes import run_python
 
 pytestmark = pytest.mark.usefixtures("migrated_for_real")
@@ -65,13 +67,28 @@ def test_unreachable_postgresql_is_unavailable(scheme: str, tmp_path: Path) -> N
 
     assert "secret" not in str(caught.value)
     assert caught.value.hint
+    assert is_outage(caught.value)
+
+
+@pytest.mark.parametrize(("user", "name"), [("postgres", "nothing"), ("nobody", "postgres")])
+def test_postgresql_that_lets_nobody_in_is_no_outage(
+    user: str, name: str, postgresql_server: PostgresqlServer, tmp_path: Path
+) -> None:
+    folder = make_url(postgresql_server.make_database()).query["host"]
+
+    with pytest.raises(SetupError, match="does not exist") as caught:
+        open_database(f"postgresql://{user}@/{name}?host={folder}", lock_path=tmp_path / "lock", wait_s=5)
+
+    assert caught.value.field == "storage.database"
+    assert "PETLA_DATABASE" in caught.value.hint
+    assert not is_outage(caught.value)
 
 
 def test_file_that_is_no_database_is_unavailable_and_stays(tmp_path: Path) -> None:
     path = tmp_path / "petla.db"
     path.write_bytes(b"something else entirely" * 100)
 
-    with pytest.raises(UnavailableError, match="not a database"):
+    with pytest.raises(SetupError, match="not a database"):
         open_database(f"sqlite:///{path}", lock_path=tmp_path / "lock")
 
     assert path.read_bytes() == b"something else entirely" * 100
@@ -93,9 +110,10 @@ def test_database_that_another_writes_is_waited_for_and_then_named(tmp_path: Pat
     address = f"sqlite:///{tmp_path / 'petla.db'}"
     engine = open_database(address, lock_path=tmp_path / "lock", wait_s=0.01)
 
-    with writing(engine), pytest.raises(UnavailableError, match="locked"), writing(engine):
+    with writing(engine), pytest.raises(UnavailableError, match="locked") as caught, writing(engine):
         pass
 
+    assert is_outage(caught.value)
     engine.dispose()
 
 

@@ -13,6 +13,7 @@ Families are what the faces (command line, pages, HTTP) map to statuses; no erro
     ├── GateFailedError     a test of code, data or model said no
     ├── UnavailableError    the outside world failed: disk, database, network, another process
     │   ├── CorruptError    stored bytes are not what their name or signature says
+    │   ├── SetupError      what is there lets nobody in, or is not what is needed; waiting does not mend it
     │   ├── DeadlineError   it was not done in the time that its client gave
     │   ├── LimitedError    too much was asked at once; says when to ask again
     │   ├── ProcessLostError  the process that runs a model died, or did not answer in time
@@ -128,6 +129,12 @@ class CorruptError(UnavailableError):
     code = "corrupt"
 
 
+class SetupError(UnavailableError):
+    """The outside world is there and not as it must be, such as a database that does not know the password."""
+
+    code = "setup"
+
+
 class DeadlineError(UnavailableError):
     """It was not done in the time that its client gave."""
 
@@ -178,3 +185,8 @@ class UserCodeError(PetlaError):
     def __init__(self, message: str, *, traceback: str = "", hint: str = "", field: str = "") -> None:
         super().__init__(message, hint=hint, field=field)
         self.traceback = traceback
+
+
+def is_outage(error: PetlaError) -> bool:
+    """Whether it is worth waiting: what failed may work again without anybody correcting the project."""
+    return isinstance(error, UnavailableError) and not isinstance(error, CorruptError | SetupError)

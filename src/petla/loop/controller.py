@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.3
 # after errors in a row the pause doubles up to this
-LONGEST_PAUSE_S = 10.0
+LONGEST_PAUSE_S = 5.0
 # a step that fails so often in a row ends its retraining
 ATTEMPTS = 5
 # decisions in one transaction: a long backlog is moved in fewer, and other writers wait for none of them long
@@ -109,6 +109,8 @@ class Controller:
             while not stop.is_set():
                 try:
                     self.tick()
+                    if pause > PAUSE_S:
+                        logger.warning("controller.recovered")
                     pause = PAUSE_S
                 except Exception as error:  # a border: the loop outlives whatever one pass runs into
                     is_known = isinstance(error, PetlaError)

@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 
-from petla.core.errors import ConflictError, InvalidError, UnavailableError
+from petla.core.errors import ConflictError, InvalidError, SetupError, UnavailableError
 from petla.storage.files import lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
@@ -32,6 +32,16 @@ CREATE TABLE alembic_version (
 # partition is there, which it counts among the violated constraints. We have no check of our own.
 _TOO_LARGE = "54000"
 _NO_PARTITION = "23514"
+# what PostgreSQL says to those whom it does not let in. NOTE: its driver gives no code for what fails before there is a
+# connection, and a server that speaks another language than English is taken to be away.
+_SHUT_OUT = (
+    "authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "not permitted to log in",
+    "permission denied for database",
+    "does not exist",
+)
 
 _migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
@@ -47,6 +57,7 @@ def open_database(address: str, *, lock_path: Path, wait_s: float = 30.0) -> Eng
 
     Raises:
         InvalidError: the address is none of SQLite or PostgreSQL.
+        SetupError: it lets nobody in, is no database, or its driver is not installed.
         UnavailableError: it cannot be reached or written.
         ConflictError: it was made by a newer Pętla.
     """
@@ -120,6 +131,7 @@ def explained(engine: Engine) -> Iterator[None]:
     Raises:
         ConflictError: in place of a violated constraint.
         InvalidError: in place of a value that a column cannot hold, such as a number of more than 64 bits.
+        SetupError: in place of what no waiting mends, such as a wrong password.
         UnavailableError: in place of every other error of the driver, and where all connections are taken.
     """
     where = engine.url.render_as_string(hide_password=True)
@@ -129,7 +141,7 @@ def explained(engine: Engine) -> Iterator[None]:
         yield
     except (IntegrityError, driver.IntegrityError) as error:
         if _state_of(error) == _NO_PARTITION:
-            raise _refuse_work(where, error) from error
+            raise _refuse_work(engine, error) from error
         raise ConflictError(
             f"database {where}: {getattr(error, 'orig', error)}",
             hint="somebody else was faster, run the same command again",
@@ -144,7 +156,7 @@ def explained(engine: Engine) -> Iterator[None]:
     except (DBAPIError, NoFreeConnectionError, driver.Error) as error:
         if _state_of(error) == _TOO_LARGE:
             raise _refuse_value(getattr(error, "orig", error)) from error
-        raise _refuse_work(where, error) from error
+        raise _refuse_work(engine, error) from error
 
 
 def _state_of(error: Exception) -> str | None:
@@ -160,11 +172,26 @@ def _refuse_value(error: object) -> InvalidError:
     )
 
 
-def _refuse_work(where: str, error: Exception) -> UnavailableError:
+def _refuse_work(engine: Engine, error: Exception) -> UnavailableError:
+    reason = getattr(error, "orig", error)
+    message = f"database {engine.url.render_as_string(hide_password=True)}: {reason}"
+    if _is_set_up_wrongly(engine, reason):
+        hint = "correct the address, user or password in PETLA_DATABASE, or else in storage.database of petla.toml"
+        return SetupError(message, hint=hint, field="storage.database")
     return UnavailableError(
-        f"database {where}: {getattr(error, 'orig', error)}",
-        hint="see that it is there, may be written and has space, then run the same command again",
+        message, hint="see that it is there, may be written and has space, then run the same command again"
     )
+
+
+def _is_set_up_wrongly(engine: Engine, reason: object) -> bool:
+    """Whether the database is there, and of no use to us."""
+    if engine.dialect.name == "sqlite":
+        # damaged, or no database at all: the driver has no class of its own for these two
+        return type(reason) is engine.dialect.loaded_dbapi.DatabaseError
+    if getattr(reason, "sqlstate", None) is not None:
+        # such as a user who may not read the tables
+        return isinstance(reason, engine.dialect.loaded_dbapi.ProgrammingError)
+    return any(words in str(reason) for words in _SHUT_OUT)
 
 
 def _url_of(address: str) -> URL:
@@ -195,7 +222,9 @@ def _open_sqlite(url: URL, wait_s: float) -> Engine:
 
 def _open_postgresql(url: URL, wait_s: float) -> Engine:
     if find_spec("psycopg") is None:
-        raise UnavailableError("PostgreSQL needs the extra 'postgres'", hint="pip install 'petla[postgres]'")
+        raise SetupError(
+            "PostgreSQL needs the extra 'postgres'", hint="pip install 'petla[postgres]'", field="storage.database"
+        )
     # libpq takes whole seconds and reads 0 as without end.
     connect_args = {"connect_timeout": max(2, round(wait_s))}
     return create_engine(url, pool_pre_ping=True, connect_args=connect_args)

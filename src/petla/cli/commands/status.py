@@ -7,7 +7,7 @@ import typer
 from petla.cli.commands.deployments.changing import describe_rollout
 from petla.cli.output import AsJson, print_json, print_table, say
 from petla.cli.parts import workspace_of
-from petla.core.errors import UnavailableError
+from petla.core.errors import UnavailableError, is_outage
 
 if TYPE_CHECKING:
     from petla.storage.workspace import Workspace
@@ -23,13 +23,21 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     from petla.api.status import describe_status
     from petla.decisions.losses import describe_losses
     from petla.deployments.deploy import list_deployments
+    from petla.deployments.server import find_server
 
     workspace = workspace_of(context)
-    found = describe_status(workspace)
+    if not as_json:
+        # first: it needs no database
+        say(_describe_running(workspace))
+    try:
+        found = describe_status(workspace)
+    except UnavailableError as error:
+        if not as_json and is_outage(error) and find_server(workspace.state) is not None:
+            say("the control plane waits for its database; workers serve what was published last")
+        raise
     if as_json:
         print_json(found)
         return
-    say(_describe_running(workspace))
     beside = {d.model: "; ".join(map(describe_rollout, d.rollouts)) for d in list_deployments(workspace)}
     rows = [
         (
