@@ -12,6 +12,18 @@ from tests.cli.calling import call
 from tests.deployments.tiny import open_shop
 
 
+def test_status_says_what_has_to_be_corrected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ws = open_shop(tmp_path)
+    with lock(server_lock(ws.state), purpose="the server"):
+        (ws.state / "petla.db").write_bytes(b"something else entirely" * 100)
+        write_server(ws.state, Server(host="127.0.0.1", port=8080, pid=1, workers=1))
+
+        status = call(ws, "status")
+
+    assert status == 3
+    assert "does not work until its database is corrected" in capsys.readouterr().out
+
+
 def test_status_says_what_goes_on_and_what_is_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ws = open_shop(tmp_path)
     with socket.socket() as unused, lock(server_lock(ws.state), purpose="the server"):

@@ -32,8 +32,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     try:
         found = describe_status(workspace)
     except UnavailableError as error:
-        if not as_json and is_outage(error) and find_server(workspace.state) is not None:
-            say("the control plane waits for its database; workers serve what was published last")
+        if not as_json and find_server(workspace.state) is not None:
+            does = "waits for its database" if is_outage(error) else "does not work until its database is corrected"
+            say(f"the control plane {does}; workers serve what was published last")
         raise
     if as_json:
         print_json(found)
