@@ -109,6 +109,7 @@ class Follower:
         self._services: dict[str, Service] = {}
         # (model, package, share) -> the shadow that runs
         self._shadows: dict[tuple[str, str, float], Shadow] = {}
+        # while services are exchanged, those that ran before
         self._shadows_before: dict[tuple[str, str, float], Shadow] = {}
         self._stages = Stages(self._say_stages)
         self._said = Acknowledgement(worker=recorder.worker, pid=os.getpid(), serving=0, seen=0, at="")
@@ -234,6 +235,8 @@ class Follower:
         swap_ms = (time.perf_counter() - begun) * 1e3
         gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
         shadows = [shadow for key, shadow in self._shadows_before.items() if key not in self._shadows]
+        # NOTE: a model's memory goes with the last that refers to it.
+        self._shadows_before = {}
         self._stages.drain(snapshot, self._versions)
         task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before, shadows))
         self._retiring.add(task)
