@@ -9,7 +9,7 @@ from types import MethodType
 
 import pytest
 
-from petla.deployments.beside.rollout import RolloutKind, plan_shadow
+from petla.deployments.beside.rollout import RolloutKind, plan_canary, plan_shadow
 from petla.deployments.beside.rollouts import start, stop
 from petla.deployments.deploy import deploy
 from petla.serving.follower import Follower
@@ -54,4 +54,16 @@ def test_shadow_that_ended_is_let_go(shop: Workspace, plane: Plane) -> None:
         assert shadow() is None
 
     asyncio.run(follow())
+    follower.close()
+
+
+def test_versions_that_were_made_alike_answer_once_more_under_their_own_numbers(shop: Workspace, plane: Plane) -> None:
+    follower = Follower(shop.state, plane, plane.recorder, plane.metrics)
+    twin = add_version(shop, -4.0)
+    start(shop, MODEL, plan_canary(2, (0.5,)), actor="ada")
+    start(shop, MODEL, plan_shadow(twin), actor="ada")
+
+    asyncio.run(follower.look())
+
+    assert len({lane.mirror for lane in plane.services[MODEL].lanes if lane.mirror is not None}) == 2
     follower.close()
