@@ -13,7 +13,8 @@ from petla.core.errors import UnavailableError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
-from petla.decisions.record import Decision
+from petla.decisions.record import Decision, ShadowAnswer
+from petla.decisions.records import find_decision
 from petla.decisions.shipper import Shipped, ship
 from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments
 from petla.models.registry import get_version
@@ -157,6 +158,23 @@ def test_feedback_that_arrives_while_shipping_waits_for_the_next_time(shop: Work
     # Worker 1's decision comes after the look at its spool, and so does the label about it.
     assert ship(shop, [arrive]).feedback == 0
     assert ship(shop) == Shipped(decisions=1, feedback=1, unknown_feedback=0)
+
+
+def test_shadow_answer_that_arrives_while_shipping_waits_for_its_decision(shop: Workspace) -> None:
+    seen: list[str] = []
+    spool(shop, [make_decision(0)], [make_shadow(0)])
+
+    def arrive(_connection: Connection, _batch: Sequence[Decision]) -> None:
+        spool(shop, [make_decision(1)], [make_shadow(1)])
+
+    def count(connection: Connection, batch: Sequence[ShadowAnswer]) -> None:
+        found = [find_decision(connection, shop.name, each.decision_id) for each in batch]
+        seen.extend("none" if decision is None else decision.id for decision in found)
+
+    ship(shop, [arrive], [count])
+    assert seen == ["id-0"]
+    ship(shop, [], [count])
+    assert seen == ["id-0", "id-1"]
 
 
 def test_shipping_that_ends_early_goes_on_where_it_ended_and_no_label_overtakes_its_decision(shop: Workspace) -> None:

@@ -1,8 +1,8 @@
 """The shipper: moves what the workers spooled into the rows, each record exactly once.
 
 A batch's rows, what the counters make of it, and the place in the spool behind it are committed in one transaction: a
-crash repeats the whole batch or none of it. Feedback is moved only as far as it had come before the decisions were
-moved, so that a label never arrives before the decision that it is about.
+crash repeats the whole batch or none of it. Feedback and shadow answers are moved only as far as they had come before
+the decisions were moved, so that none arrives before the decision that it is about.
 
 What can never be moved stops nothing, and is kept aside for a person to look at: a segment in which something is
 damaged, whole; and records that the database refuses for their own sake, found by halves, in a file of the same form.
@@ -140,7 +140,8 @@ class _Shipment:
     def run(self) -> Shipped:
         spool, store = self._ws.state / SPOOL_FOLDER, self._store
         folders = sorted(path for path in spool.iterdir() if path.is_dir())
-        labels_end = {folder: end_of(folder, FEEDBACK) for folder in folders}
+        # NOTE: looked up before the decisions' ends, so that all before them is about decisions that are moved.
+        labels_ends, shadows_ends = ({each: end_of(each, name) for each in folders} for name in (FEEDBACK, SHADOWS))
         decisions = _Stream(DECISIONS, Decision, store.add_decisions, "decisions", store.count, has_days=True)
         shadows = _Stream(SHADOWS, ShadowAnswer, store.add_shadows, "shadows", store.count_shadows, has_days=True)
         labels = _Stream(FEEDBACK, Feedback, store.add_feedback, "feedback")
@@ -148,9 +149,9 @@ class _Shipment:
             self._move(folder, decisions, end_of(folder, DECISIONS))
         # NOTE: where this ended early, decisions are left whose labels must not be moved before them.
         for folder in folders:
-            self._move(folder, labels, labels_end[folder])
+            self._move(folder, labels, labels_ends[folder])
         for folder in folders:
-            self._move(folder, shadows, end_of(folder, SHADOWS))
+            self._move(folder, shadows, shadows_ends[folder])
         moved = self._moved
         return Shipped(
             decisions=moved[DECISIONS],

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -61,6 +62,13 @@ Tell = Callable[[str, Variant, VersionStage], None]
 
 POLL_S = 0.02
 _PUBLISH_EVERY_S = 1.0
+
+
+class _ShadowKey(NamedTuple):
+    model: str
+    # versions that were made alike have the same package, and answer under numbers of their own
+    variant: Variant
+    share: float
 
 
 class _Loading(msgspec.Struct, frozen=True):
@@ -107,9 +115,10 @@ class Follower:
         self._serving = 0
         self._versions: dict[str, Loaded] = {}
         self._services: dict[str, Service] = {}
-        # (model, package, share) -> the shadow that runs
-        self._shadows: dict[tuple[str, str, float], Shadow] = {}
-        self._shadows_before: dict[tuple[str, str, float], Shadow] = {}
+        # the shadows that run
+        self._shadows: dict[_ShadowKey, Shadow] = {}
+        # while services are exchanged, those that ran before
+        self._shadows_before: dict[_ShadowKey, Shadow] = {}
         self._stages = Stages(self._say_stages)
         self._said = Acknowledgement(worker=recorder.worker, pid=os.getpid(), serving=0, seen=0, at="")
         self._retiring: set[asyncio.Task[None]] = set()
@@ -234,6 +243,8 @@ class Follower:
         swap_ms = (time.perf_counter() - begun) * 1e3
         gone = [loaded for digest, loaded in before.items() if digest not in self._versions]
         shadows = [shadow for key, shadow in self._shadows_before.items() if key not in self._shadows]
+        # NOTE: a model's memory goes with the last that refers to it.
+        self._shadows_before = {}
         self._stages.drain(snapshot, self._versions)
         task = asyncio.get_running_loop().create_task(self._retire(gone, lanes_before, shadows))
         self._retiring.add(task)
@@ -265,7 +276,7 @@ class Follower:
         """Return what lets a version answer once more what others answered; one that runs goes on with what it has."""
         if variant.package not in self._versions:
             return None
-        key = model, variant.package, share
+        key = _ShadowKey(model, variant, share)
         shadow = self._shadows.get(key) or self._shadows_before.get(key)
         if shadow is None:
             loaded = self._versions[variant.package]._replace(version=variant.version)

@@ -1,11 +1,13 @@
 """The processes beside this one: what they say of files, and what they run into."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import random
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,33 @@ def test_partner_that_is_killed_loses_nothing(
     assert "objects.partner_ended" in caplog.messages
     assert found == [digest_file(Path(source.path)) for source in many]
     assert [store.get_bytes(each.digest) for each in found] == [Path(source.path).read_bytes() for source in many]
+
+
+def test_partner_and_this_process_never_wait_for_each_other(
+    tmp_path: Path, partners: list[Partner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever has many pipes open gets small ones, into which neither what is given nor an answer fits."""
+    caplog.set_level("INFO")
+    paths = [tmp_path / f"{number:0200}" for number in range(300)]
+    for path in paths:
+        path.touch()
+    monkeypatch.setattr(sharing, "_AT_ONCE", 60)
+    as_usual = Partner.ask
+
+    def ask(partner: Partner, group: Sequence[Source]) -> None:
+        for descriptor in (partner._orders.fileno(), partner._replies):
+            fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, 4096)
+        as_usual(partner, group)
+
+    monkeypatch.setattr(Partner, "ask", ask)
+    # ends a wait that would have no end
+    watch = threading.Timer(10, lambda: _kill(partners[0].pid))
+    watch.start()
+    found = list(digest_files([find_source(path) for path in paths]))
+    watch.cancel()
+
+    assert len(found) == 300
+    assert "objects.partner_ended" not in caplog.messages
 
 
 @pytest.mark.parametrize("damage", ["removed", "changed"])

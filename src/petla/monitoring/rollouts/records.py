@@ -4,11 +4,13 @@ A shadow answers once more what the champion decided; the champion answers once 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select
 
+from petla.core.clock import to_text
 from petla.decisions.record import RULE, ShadowAnswer
 from petla.deployments.beside.rollout import Rollout, RolloutKind
 from petla.monitoring.rollouts.comparison import Pair
@@ -41,28 +43,36 @@ def list_opinions(
         answers: second ones, of any model and version, whose rows are there.
     """
     second = rollout.arms[0].version if _is_shadow(rollout) else rollout.champion
-    mine = [each.decision_id for each in answers if (each.model, each.version) == (rollout.model, second)]
+    mine = [each for each in answers if (each.model, each.version) == (rollout.model, second)]
     query = (
         select(shadows.c.error, decisions.c.arm, decisions.c.label, decisions.c.score, *_second())
         .select_from(shadows.join(decisions, _is_about))
-        .where(*_of(project, rollout))
         .order_by(shadows.c.seq)
     )
-    pages = (mine[start : start + _IDS_PER_QUERY] for start in range(0, len(mine), _IDS_PER_QUERY))
-    found = (connection.execute(query.where(shadows.c.decision_id.in_(page))) for page in pages)
-    return [_opinion_of(row, rollout) for rows in found for row in rows]
+    found: list[Opinion] = []
+    for place in range(0, len(mine), _IDS_PER_QUERY):
+        page = mine[place : place + _IDS_PER_QUERY]
+        # NOTE: without the moments all that the version has said since the rollout began is read, in all its days.
+        seconds = [each.at_ns // 1_000_000_000 for each in page]
+        since, until = (to_text(datetime.fromtimestamp(at, UTC)) for at in (min(seconds), max(seconds) + 1))
+        is_then = (decisions.c.at >= since, decisions.c.at < until, shadows.c.at < until)
+        is_one = shadows.c.decision_id.in_([each.decision_id for each in page])
+        rows = connection.execute(query.where(*_of(project, rollout, since), *is_then, is_one))
+        found += [_opinion_of(row, rollout) for row in rows]
+    return found
 
 
 def _is_shadow(rollout: Rollout) -> bool:
     return rollout.kind is RolloutKind.SHADOW
 
 
-def _of(project: str, rollout: Rollout) -> tuple[ColumnElement[bool], ...]:
+def _of(project: str, rollout: Rollout, since: str = "") -> tuple[ColumnElement[bool], ...]:
     """Which rows are a rollout's; where a rule of the project answered, or the champion failed, there is no pair."""
+    # NOTE: one lower end, for SQLite looks for the first of several alone in an index.
     is_mine = and_(
         shadows.c.project == project,
         shadows.c.model == rollout.model,
-        shadows.c.at >= rollout.started_at,
+        shadows.c.at >= max(since, rollout.started_at),
         decisions.c.served_by != RULE,
     )
     if _is_shadow(rollout):

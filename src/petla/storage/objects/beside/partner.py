@@ -7,7 +7,9 @@ handle. Where it cannot go on it ends, and its parent finds out why.
 import contextlib
 import signal
 import sys
+import threading
 from pathlib import Path
+from queue import SimpleQueue
 
 from petla.storage.objects.beside import messages
 from petla.storage.objects.intake import digest_small
@@ -23,6 +25,10 @@ def main(store: str) -> None:
     Raises:
         EOFError: its input was closed.
     """
+    # NOTE: read on a thread, or whoever gives the next ones waits for us while we wait for them to take an answer: a
+    # pipe may be as small as a page.
+    orders: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_read_all, args=(orders,), daemon=True).start()
     with contextlib.ExitStack() as stack:
         take, commit = digest_small, _do_nothing
         if store:
@@ -30,13 +36,23 @@ def main(store: str) -> None:
             writer.share_room()
             take, commit = writer.put_small, writer.commit
         while True:
-            order = messages.read(sys.stdin.fileno())
+            order = orders.get()
+            if order is None:
+                raise EOFError
             if order == messages.COMMIT:
                 commit()
                 messages.write(sys.stdout.buffer, messages.encode_stored([]))
             else:
                 stored = take(messages.decode_group(order))
                 messages.write(sys.stdout.buffer, messages.encode_stored(stored))
+
+
+def _read_all(orders: "SimpleQueue[bytes | None]") -> None:
+    """Pass on what is read; None: nobody gives any more."""
+    with contextlib.suppress(EOFError):
+        while True:
+            orders.put(messages.read(sys.stdin.fileno()))
+    orders.put(None)
 
 
 def _do_nothing() -> None:
