@@ -1,7 +1,10 @@
-"""What holds for every test and every doctest: no network."""
+"""What holds for every test and every doctest: no network, and temporary files in memory where there is room."""
 
+import os
 import socket
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,28 @@ import pytest
 Address = tuple[str, int] | str
 
 LOCAL_HOSTS = ("127.", "::1", "localhost")
+
+MEMORY = Path("/dev/shm")  # noqa: S108 - a place, not a file
+ROOM_BYTES = 4 << 30
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the fast tests' temporary files in memory, unless TMPDIR says where: a disk is waited for in vain.
+
+    The processes that tests start inherit it. Slow tests may write more than fits; what is about disks,
+    tests/storage/objects/disk, goes to one.
+    """
+    if config.option.markexpr == "not slow" and "TMPDIR" not in os.environ and _has_room():
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None
+
+
+def _has_room() -> bool:
+    if not MEMORY.is_dir():
+        return False
+    found = os.statvfs(MEMORY)
+    # tests run programs from there too, such as hooks of Git
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= ROOM_BYTES
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -205,7 +205,8 @@ def test_schema_describes_every_address_of_the_api(reader: Client) -> None:
     assert not [path for path in schema["paths"] if path == "/" or path.startswith("/models")]
 
 
-def test_bind_takes_a_free_port_that_nobody_else_can_take(tmp_path: Path) -> None:
+def test_bind_takes_a_free_port_that_nobody_else_can_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("petla.deployments.listening._PATIENCE_S", 0.0)
     text = '[project]\nname = "x"\n[control]\nport = 0\n'
     ws = Workspace(tmp_path, decode_project(text), Settings())
 

@@ -1,5 +1,6 @@
 """From a plan to a verdict, and what happens when it is interrupted or repeated."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,15 +31,29 @@ def train_once(ws: Workspace, request: RunRequest | None = None) -> TrainResult:
     return train(ws, "delay", request or RunRequest(), Silence())
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainResult]:
+    """A project after its first training, to be copied, and what came of that."""
+    ws = open_project(tmp_path_factory.mktemp("trained"))
+    result = train_once(ws)
+    ws.engine.dispose()
+    return ws.root, result
+
+
+@pytest.fixture
+def result(first: tuple[Path, TrainResult], tmp_path: Path) -> TrainResult:
+    """What came of the first training of `ws`, which is there already."""
+    shutil.copytree(first[0], tmp_path, dirs_exist_ok=True)
+    return first[1]
+
+
 def learn(ws: Workspace, target: str) -> None:
     """Have the pipeline fit another target."""
     code = PIPELINE.replace('training["late"])', f"{target})")
     (ws.root / "pipeline.py").write_text(code, encoding="utf-8")
 
 
-def test_first_version_passes_its_gates(ws: Workspace) -> None:
-    result = train_once(ws)
-
+def test_first_version_passes_its_gates(result: TrainResult, ws: Workspace) -> None:
     assert (result.version, result.state, result.is_unchanged) == (1, State.TESTING, False)
     assert [check.name for check in result.verdict.checks] == [
         "holdout",
@@ -70,9 +85,8 @@ def test_certificate_is_complete(ws: Workspace) -> None:
     assert len(certificate.seal) == 128
 
 
+@pytest.mark.usefixtures("result")
 def test_verdict_is_in_the_ledger_with_its_figures(ws: Workspace) -> None:
-    train_once(ws)
-
     entry = ws.ledger.list_entries()[-1]
     assert (entry.action, entry.subject) == ("model.judged", "delay:1")
     assert entry.details["checks"]["minimum"]["figures"]["minimum"] == 0.6
@@ -89,18 +103,16 @@ def test_version_below_the_minimum_is_rejected(tmp_path: Path) -> None:
     assert "at least 0.999 is demanded" in ws.ledger.list_entries()[-1].reason
 
 
-def test_unchanged_plan_gives_the_same_verdict_without_a_run(ws: Workspace) -> None:
-    first = train_once(ws)
-
+def test_unchanged_plan_gives_the_same_verdict_without_a_run(result: TrainResult, ws: Workspace) -> None:
     again = train_once(ws)
 
     assert again.is_unchanged
-    assert again.verdict == first.verdict
-    assert again.run.run_id == first.run.run_id
+    assert again.verdict == result.verdict
+    assert again.run.run_id == result.run.run_id
 
 
+@pytest.mark.usefixtures("result")
 def test_live_version_stays_unchanged(ws: Workspace) -> None:
-    train_once(ws)
     publish(ws, live=1)
 
     again = train_once(ws)
@@ -109,8 +121,8 @@ def test_live_version_stays_unchanged(ws: Workspace) -> None:
     assert again.state is State.PRODUCTION
 
 
+@pytest.mark.usefixtures("result")
 def test_another_champion_is_another_contest(ws: Workspace) -> None:
-    train_once(ws)
     crown(ws, 1)
     publish(ws, live=1)
     second = train_once(ws, RunRequest(parameters={"strength": "2.0"}))
@@ -123,8 +135,8 @@ def test_another_champion_is_another_contest(ws: Workspace) -> None:
     assert third.version == second.version + 1
 
 
+@pytest.mark.usefixtures("result")
 def test_same_model_again_is_a_tie_with_the_champion_and_refused(ws: Workspace) -> None:
-    train_once(ws)
     crown(ws, 1)
 
     # more iterations allowed, the same model found
@@ -152,8 +164,8 @@ def test_worse_model_is_refused_and_better_one_passes(ws: Workspace) -> None:
     assert figures["high"] < 0
 
 
+@pytest.mark.usefixtures("result")
 def test_champion_that_cannot_score_the_rows_is_no_reason_to_pass(ws: Workspace) -> None:
-    train_once(ws)
     crown(ws, 1)
     code = PIPELINE.replace("return frame", 'return frame.rename(columns={"wind": "gust"})').replace(
         '["hour", "wind"]', '["hour", "gust"]'
@@ -265,16 +277,14 @@ def test_altered_package_is_not_judged(ws: Workspace, monkeypatch: pytest.Monkey
     assert get_version(ws, "delay", 1).state is State.CANDIDATE
 
 
-def test_judged_version_is_not_judged_again(ws: Workspace) -> None:
-    result = train_once(ws)
-
+def test_judged_version_is_not_judged_again(result: TrainResult, ws: Workspace) -> None:
     training, holdout = (load_frame(ws, result.run, step) for step in ("training", "holdout"))
     with pytest.raises(Exception, match="delay:1 is testing and cannot become testing"):
         judge(ws, get_version(ws, "delay", 1), training, holdout)
 
 
+@pytest.mark.usefixtures("result")
 def test_unchanged_plan_loads_no_heavy_library(ws: Workspace) -> None:
-    train_once(ws)
     program = f"""
 import sys
 from pathlib import Path

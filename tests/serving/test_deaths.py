@@ -165,7 +165,10 @@ def test_one_server_runs_for_a_project(shop: Workspace) -> None:
         Supervisor(shop).start()
 
 
-def test_port_that_is_taken_is_named(shop: Workspace, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_port_that_is_taken_is_named(
+    shop: Workspace, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petla.deployments.listening._PATIENCE_S", 0.0)
     with running(shop) as supervisor:
         port = supervisor.server.port
         other = open_shop(tmp_path_factory.mktemp("other"), PROJECT.replace("port = 0", f"port = {port}"))

@@ -208,10 +208,13 @@ def test_lock_waits_for_its_holder(tmp_path: Path) -> None:
         finish(process)
 
 
-def test_long_wait_says_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_long_wait_says_for_whom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("petla.storage.files._SILENT_S", 0.1)
     process = _hold(tmp_path / "lock")
 
-    with pytest.raises(BusyError), lock(tmp_path / "lock", purpose="a test", wait_s=1.2):
+    with pytest.raises(BusyError), lock(tmp_path / "lock", purpose="a test", wait_s=0.3):
         pass
 
     process.communicate("\n")

@@ -244,18 +244,15 @@ def _seed_windows(ws: Workspace, connection: Connection, model: str, version: in
 
 def _seed_findings(ws: Workspace, connection: Connection, model: str, strength: float = 1.0) -> None:
     newest = len(ACCURACY)
+    rows: list[dict[str, Any]] = []
     for window in range(1, newest + 1):
         for feature, value in FEATURES.items():
             psi = strength * value * (0.2 + 0.8 * window / newest)
             drift = {"model": model, "version": 2, "kind": "drift", "window": window, "what": feature, "rows": ROWS}
-            is_alarm = psi >= 0.25
-            at = _at(300 - 20 * window)
-            _add(
-                connection, tables.findings, ws, **drift, measure="psi", value=psi, limit=0.25, is_alarm=is_alarm, at=at
-            )
-            _add(
-                connection, tables.findings, ws, **drift, measure="js", value=psi / 3, limit=None, is_alarm=False, at=at
-            )
+            drift |= {"project": ws.name, "at": _at(300 - 20 * window)}
+            rows.append(drift | {"measure": "psi", "value": psi, "limit": 0.25, "is_alarm": psi >= 0.25})
+            rows.append(drift | {"measure": "js", "value": psi / 3, "limit": None, "is_alarm": False})
+    connection.execute(insert(tables.findings), rows)
 
 
 def _make_evidence() -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import uvicorn
 from petla.api.app import make_app
 from petla.api.binding import address_of, bind
 from petla.api.sessions import make_link
+from petla.decisions.reviews.reviewing import decide
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
 from tests.web.seed import PROJECT, open_project, seed_loop
@@ -32,6 +33,8 @@ PAGES = (
     "/audit",
 )
 CONTROL = "[control]\nport = 0\n"
+# between two refreshes, on the clock of the page, which a test moves
+EVERY_MS = 2_000
 
 
 @pytest.fixture(scope="module")
@@ -135,16 +138,36 @@ def test_page_works_without_script(browser: "Browser", site: Site) -> None:
 def test_page_refreshes_itself_and_leaves_the_typing_alone(page: "Page", site: Site) -> None:
     from petla.loop.approvals import refuse
 
+    page.clock.install()
     page.goto(f"{site.address}/approvals/1")
     page.get_by_label("Reason").fill("I was about to say")
 
     refuse(site.ws, 1, actor="Grace Hopper", reason="first")
 
+    page.clock.run_for(EVERY_MS)
     page.get_by_role("heading", name="delay:3 was refused").wait_for()
     assert page.get_by_label("Reason").input_value() == "I was about to say"
     page.get_by_label("Reason").fill("")
     page.get_by_label("Reason").blur()
+    page.clock.run_for(EVERY_MS)
     page.get_by_text("Grace Hopper").wait_for()
+
+
+def test_page_leaves_alone_what_is_ticked(page: "Page", site: Site) -> None:
+    page.clock.install()
+    page.goto(f"{site.address}/reviews")
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("checkbox").first.blur()
+
+    decide(site.ws, REVIEW.removeprefix("/reviews/"), True, actor="Grace Hopper", reason="first")
+
+    page.clock.run_for(EVERY_MS)
+    page.get_by_text("Grace Hopper decided true: first").wait_for()
+    assert page.get_by_role("checkbox", checked=True).count() == 1
+    page.get_by_role("checkbox").first.uncheck()
+    page.get_by_role("checkbox").first.blur()
+    page.clock.run_for(EVERY_MS)
+    page.get_by_role("heading", name="Waiting: 1").wait_for()
 
 
 def test_colours_follow_the_system_until_they_are_chosen(browser: "Browser", site: Site) -> None:

@@ -1,5 +1,6 @@
 """A large file comes into a fresh clone while it arrives: whole, or not at all."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -60,26 +61,30 @@ def few_bytes_are_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landing, "LARGE_BYTES", 1 << 20)
 
 
-@pytest.fixture
-def origin(tmp_path: Path) -> Workspace:
-    ws = make_project(tmp_path / "mine")
-    ws.project = decode_project((ws.root / "petla.toml").read_text().replace("rows.csv", "rows.bin"))
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose data were pushed to the folder `remote` beside it."""
+    folder = tmp_path_factory.mktemp("origin")
+    ws = make_project(folder / "mine")
     (ws.root / "petla.toml").write_text((ws.root / "petla.toml").read_text().replace("rows.csv", "rows.bin"))
-    add_remote(ws, "origin", RemoteTable(url=str(tmp_path / "remote")), is_default=False)
+    ws.project = decode_project((ws.root / "petla.toml").read_text())
+    add_remote(ws, "origin", RemoteTable(url=str(folder / "remote")), is_default=False)
     (ws.root / "data").mkdir()
     (ws.root / "data" / "rows.bin").write_bytes(CONTENT)
     add(ws, ws.root / "data" / "rows.bin")
     push(ws, ["rows"])
-    return ws
+    return folder
 
 
 @pytest.fixture
-def clone(origin: Workspace, tmp_path: Path) -> Workspace:
-    """The pointers and nothing else."""
+def clone(origin: Path, tmp_path: Path) -> Workspace:
+    """The pointers and nothing else; beside it a remote of its own, whose files are shared with the origin's."""
     root = tmp_path / "yours"
     (root / "data").mkdir(parents=True)
-    shutil.copy(origin.root / "petla.toml", root)
-    shutil.copy(origin.root / "data" / "rows.bin.dvc", root / "data")
+    table = (origin / "mine" / "petla.toml").read_text()
+    (root / "petla.toml").write_text(table.replace(str(origin / "remote"), str(tmp_path / "remote")))
+    shutil.copy(origin / "mine" / "data" / "rows.bin.dvc", root / "data")
+    shutil.copytree(origin / "remote", tmp_path / "remote", copy_function=os.link)
     return open_again(root)
 
 
@@ -126,6 +131,7 @@ def test_flipped_bit_on_the_remote_is_refused_and_no_file_appears(
     pack = packs[int(where * len(packs))]
     content = bytearray(pack.read_bytes())
     content[len(content) // 2] ^= 1
+    pack.unlink()
     pack.write_bytes(content)
 
     with pytest.raises(CorruptError, match="is damaged"):
