@@ -2,6 +2,8 @@
 
 import os
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -200,3 +202,17 @@ def test_file_of_more_than_four_gigabytes(store: ObjectStore, tmp_path: Path) ->
     with (tmp_path / "again").open("rb") as again:
         again.seek(-10, os.SEEK_END)
         assert again.read() == b"\0\0\0the end"
+
+
+def test_index_is_made_by_all_who_open_it_at_once(tmp_path: Path) -> None:
+    everybody = threading.Barrier(4)
+
+    def ask(number: int) -> bool:
+        store = ObjectStore(tmp_path / str(number))
+        (store.folder / "packs").mkdir(parents=True, exist_ok=True)
+        everybody.wait()
+        return MISSING in store
+
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(20):
+            assert list(pool.map(ask, [number] * 4)) == [False] * 4

@@ -44,6 +44,8 @@ SELECT digest, name, offset, stored, entries.size, flags, seen FROM entries JOIN
 """
 _FIND = f"{_SELECT} WHERE digest = ?"
 _LIST = f"{_SELECT} WHERE name = ? ORDER BY offset"
+# how long one waits for others who write
+_WAIT_S = 60.0
 # asked for at once
 _MANY = 256
 _INSERT = "INSERT OR IGNORE INTO entries VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -318,10 +320,9 @@ def batches_of_bytes(
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
-        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-            connection.execute("PRAGMA journal_mode = WAL")
+        _use_log(connection)
         # A commit that power loss takes away is found again in the packs, which are flushed before it.
         connection.execute("PRAGMA synchronous = NORMAL")
         if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'entries'").fetchone():
@@ -330,6 +331,19 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Let many read while one writes; waits for others that say the same at this moment."""
+    until_s = time.monotonic() + _WAIT_S
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            # NOTE: SQLite's own patience does not hold for this.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.002)
 
 
 def _in_memory() -> sqlite3.Connection:
