@@ -1,5 +1,6 @@
 """From a path into the store; what takes long to load is not imported: whoever adds a lot of data waits for it."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from petla.data.content.manifest import encode_manifest
 from petla.data.content.working_copy import Content, read_content
 from petla.data.current import list_known
 from petla.storage.files import lock
+from petla.storage.objects.naming import Stored
+from petla.storage.objects.sources import Source
 from petla.storage.workspace import Workspace
 
 
@@ -40,9 +43,14 @@ def take_in(ws: Workspace, path: Path, *, dataset: str = "", progress: Progress 
     known = list_known(ws.state, dataset) if dataset else {}
     here = ws.objects.rely_on(entry.object for _, entry in known.values())
     known = {path: former for path, former in known.items() if former[1].object in here}
-    ws.open_ahead()
     with ws.objects.writing(progress) as writer:
-        content = read_content(path, writer.put_files, known)
+
+        def put(sources: Sequence[Source]) -> Iterator[Stored]:
+            # NOTE: not while files are listed, when nothing else can be done: both want the interpreter.
+            ws.open_ahead()
+            yield from writer.put_files(sources)
+
+        content = read_content(path, put, known)
         digest = writer.put_bytes(encode_manifest(content.manifest))
     return Taken(path, content, digest)
 
