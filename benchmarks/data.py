@@ -114,14 +114,17 @@ class Side:
     def _watch(self, pid: int) -> None:
         """Note the largest resident set, with those of the processes that it started.
 
-        NOTE: what `wait4` says of a process begins with the size of the one that started it, which is this one.
+        NOTE: what `wait4` says of a process begins with the size of the one that started it, which is this one. In the
+        same way a child has the memory of its parent until it is a program of its own.
         """
         seen: dict[str, float] = {}
         with contextlib.suppress(OSError):
             while True:
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+                own = _read_command(str(pid))
                 for each in (str(pid), *children):
-                    seen[each] = max(seen.get(each, 0.0), _read_resident_mb(each))
+                    if each == str(pid) or _read_command(each) != own:
+                        seen[each] = max(seen.get(each, 0.0), _read_resident_mb(each))
                 self.memory_mb = max(self.memory_mb, sum(seen.values()))
                 time.sleep(0.02)
 
@@ -320,6 +323,13 @@ def _time_md5(path: Path) -> float:
         while n_read := file.readinto(block):
             digest.update(block[:n_read])
     return time.perf_counter() - begun
+
+
+def _read_command(pid: str) -> bytes:
+    """Return what a process was started with; nothing where it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _read_resident_mb(pid: str) -> float:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from petla.cli.app import run_cli
 from petla.cli.output import note, say
 from petla.cli.parts import Parts
-from petla.core.errors import BusyError, NotFoundError, UnavailableError, is_outage
+from petla.core.errors import BusyError, NotFoundError, PetlaError, UnavailableError, is_outage
+from petla.core.project import PROJECT_FILE
 from petla.core.settings import decode_settings
 from petla.storage.workspace import Workspace, open_workspace
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _POLL_S = 0.01
 _WATCH_S = 0.05
+# a file that did not change for so long is whole
+_SETTLED_S = 0.5
 # The control plane ships what the workers wrote, and ends a training, before it ends; after this it is killed.
 _PATIENCE_S = 60.0
 # what is left then is shipped when it starts again
@@ -124,8 +127,11 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
             say(f"serving  {supervisor.wait_ready()}")
             if supervisor.grpc_address:
                 say(f"grpc     {supervisor.grpc_address}")
-            stop = _catch_signals()
+            stop, file = _catch_signals(), _ProjectFile(workspace)
             while not stop.wait(_WATCH_S):
+                if file.has_changed():
+                    say(f"{PROJECT_FILE} was changed: the control plane reads it again")
+                    control.renew()
                 control.restart_if_dead()
             return 0
         finally:
@@ -239,6 +245,50 @@ def _stop_on_signal(server: "uvicorn.Server") -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
+
+
+class _ProjectFile:
+    """The project file of a running `petla up`.
+
+    What the control plane goes by may change at any time; what the workers were started with may not.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._path = workspace.root / PROJECT_FILE
+        self._project = workspace.project
+        self._judged = self._seen = self._look()
+        self._seen_at = 0.0
+
+    def has_changed(self) -> bool:
+        """Whether the control plane should read it again; says what does not count."""
+        found, now = self._look(), time.monotonic()
+        if found != self._seen:
+            self._seen, self._seen_at = found, now
+        # an editor may be in the middle of writing it
+        if found == self._judged or now - self._seen_at < _SETTLED_S:
+            return False
+        self._judged = found
+        try:
+            project = open_workspace(self._workspace.root, self._workspace.settings).project
+        except PetlaError as error:
+            say(f"{PROJECT_FILE} cannot be used, what was read before counts on: {error}")
+            return False
+        for table in ("project", "serving", "control", "storage"):
+            if getattr(project, table) != getattr(self._workspace.project, table):
+                say(f"[{table}] of {PROJECT_FILE} was changed: the file counts once 'petla up' is started again")
+                return False
+        is_changed = project != self._project
+        self._project = project
+        return is_changed
+
+    def _look(self) -> tuple[int, ...]:
+        """Return what changes when the file does."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return ()
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _catch_signals() -> threading.Event:

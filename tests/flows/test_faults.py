@@ -130,6 +130,30 @@ def test_workers_outlive_the_control_plane_and_hear_of_it_again(project: Path) -
         assert running.wait() == 0
 
 
+def test_edited_project_file_is_read_again_while_the_workers_go_on(project: Path) -> None:
+    file = project / "petla.toml"
+    text = file.read_text()
+    better = text.replace("window_rows = 500", "window_rows = 437")
+    with Product(project) as running:
+        before = running.wait_for(running.find_control)
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        opener.open(json.loads(_ok(project, "link", "--json"))["link"], timeout=10).close()
+
+        file.write_text(f"{text}\n[models.species")
+        running.wait_for(lambda: "cannot be used, what was read before counts on" in running.said or None)
+        file.write_text(f"{better}\n[serving]\nworkers = 3\n")
+        running.wait_for(lambda: "[serving] of petla.toml was changed: the file counts once" in running.said or None)
+        assert running.find_control() == before
+        file.write_text(better)
+        after = running.wait_for(lambda: running.find_control() if running.find_control() != before else None)
+
+        assert running.post("/predict/species", PENGUIN)["species"] == "Gentoo"
+        with opener.open(f"{running.pages.partition('/?')[0]}/models/species", timeout=30) as page:
+            assert "after 437 decisions" in page.read().decode()
+        assert "process.died" not in running.said
+        assert running.find_control() == after
+
+
 def test_control_plane_that_is_killed_while_it_starts_is_started_again(project: Path) -> None:
     with Product(project, is_awaited=False) as running:
         killed = running.wait_for(running.find_control)

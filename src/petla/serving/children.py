@@ -36,6 +36,8 @@ class Child:
         self._group = 0 if is_apart else None
         self._pause_s = _FIRST_PAUSE_S
         self._died_at: float | None = None
+        # whether its end was asked for, and another is wanted
+        self._is_renewed = False
         self._start()
 
     @property
@@ -53,6 +55,9 @@ class Child:
         status = self.status
         if status is None:
             return
+        if self._is_renewed:
+            self._start()
+            return
         now = time.monotonic()
         if self._died_at is None:
             self._died_at = now
@@ -62,6 +67,11 @@ class Child:
             logger.warning("process.died", extra=named)
         if now - self._died_at >= (0 if self._pause_s == _FIRST_PAUSE_S else self._pause_s):
             self._start()
+
+    def renew(self) -> None:
+        """Ask it to end; `restart_if_dead` then starts the next one."""
+        self._is_renewed = True
+        self.terminate()
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -87,3 +97,4 @@ class Child:
         )
         self._started_at = time.monotonic()
         self._died_at = None
+        self._is_renewed = False
