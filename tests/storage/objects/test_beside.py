@@ -129,7 +129,7 @@ def test_no_process_to_be_had_is_no_fault(many: list[Source], monkeypatch: pytes
 def test_partner_says_and_keeps_what_would_be_kept_here(
     tmp_path: Path, many: list[Source], partners: list[Partner], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger=sharing.__name__)
     alone = [digest_file(Path(source.path)) for source in many]
     store = ObjectStore(tmp_path / "objects")
 
@@ -151,7 +151,7 @@ def test_partner_that_is_killed_loses_nothing(
     caplog: pytest.LogCaptureFixture,
     moment: str,
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger=sharing.__name__)
     store = ObjectStore(tmp_path / "objects")
     as_usual = getattr(Partner, moment)
 
@@ -173,7 +173,7 @@ def test_partner_and_this_process_never_wait_for_each_other(
     tmp_path: Path, partners: list[Partner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Whoever has many pipes open gets small ones, into which neither what is given nor an answer fits."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", logger=sharing.__name__)
     paths = [tmp_path / f"{number:0200}" for number in range(300)]
     for path in paths:
         path.touch()
