@@ -112,6 +112,8 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
     from petla.api.sessions import forget_address, is_announced
     from petla.serving.children import Child
 
+    # before the control plane reads it: a change while it starts is one too
+    file = _ProjectFile(workspace)
     forget_address(workspace)
     with bind(workspace) as listener:
         command = [sys.executable, "-m", "petla", "control", "--parent", str(os.getpid())]
@@ -127,7 +129,7 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
             say(f"serving  {supervisor.wait_ready()}")
             if supervisor.grpc_address:
                 say(f"grpc     {supervisor.grpc_address}")
-            stop, file = _catch_signals(), _ProjectFile(workspace)
+            stop = _catch_signals()
             while not stop.wait(_WATCH_S):
                 if file.has_changed():
                     say(f"{PROJECT_FILE} was changed: the control plane reads it again")
