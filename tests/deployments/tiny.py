@@ -9,6 +9,7 @@ from onnx import TensorProto, checker, helper
 from petla.core.project import AnswerTable, decode_project
 from petla.core.settings import Settings
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.deployments.deploy import deploy
 from petla.models import registry
 from petla.models.package import ONNX_FILE, GoldenRow, Package, Parity, read_seal, store_package
 from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS
@@ -53,6 +54,15 @@ ROW = {"amount": 2.5, "items": 3, "country": "de"}
 def open_shop(folder: Path, project: str = PROJECT) -> Workspace:
     (folder / "petla.toml").write_text(project, encoding="utf-8")
     return Workspace(folder, decode_project(project), Settings(actor="ada"))
+
+
+def open_live_shop(folder: Path) -> Workspace:
+    """Version 1 is live, version 2 may be; they decide otherwise."""
+    ws = open_shop(folder)
+    for bias in (-4.0, -3.0):
+        add_version(ws, bias)
+    deploy(ws, MODEL, 1, actor="ada")
+    return ws
 
 
 def make_onnx(bias: float) -> bytes:

@@ -11,22 +11,17 @@ import pytest
 
 from petla.deployments.beside.rollout import RolloutKind, plan_canary, plan_shadow
 from petla.deployments.beside.rollouts import start, stop
-from petla.deployments.deploy import deploy
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
 from petla.storage.workspace import Workspace
-from tests.deployments.tiny import MODEL, add_version, open_shop
+from tests.deployments.tiny import MODEL, add_version, open_live_shop
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workspace:
-    ws = open_shop(tmp_path)
-    for bias in (-4.0, -3.0):
-        add_version(ws, bias)
-    deploy(ws, MODEL, 1, actor="ada")
-    return ws
+    return open_live_shop(tmp_path)
 
 
 @pytest.fixture

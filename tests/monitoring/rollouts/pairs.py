@@ -1,12 +1,33 @@
-"""Decisions, and what another version said about each, in a worker's spool."""
+"""Rollouts; and decisions, and what another version said about each, in a worker's spool."""
+
+from collections.abc import Sequence
 
 from petla.core.ids import uuid7_source
 from petla.decisions.record import Decision, ShadowAnswer
 from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, SpoolWriter
+from petla.deployments.beside.rollout import Rollout, RolloutArm, RolloutKind, RolloutState
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL
 
 _make_id = uuid7_source()
+
+
+def make_rollout(kind: RolloutKind, arms: Sequence[RolloutArm]) -> Rollout:
+    """Return one that runs beside version 1, without a ramp."""
+    return Rollout(
+        id=1,
+        model=MODEL,
+        kind=kind,
+        state=RolloutState.RUNNING,
+        champion=1,
+        arms=tuple(arms),
+        salt="",
+        steps=(),
+        step_minutes=0,
+        started_at="",
+        started_by="ada",
+        stepped_at="",
+    )
 
 
 def spool_pairs(ws: Workspace, n: int, *, flipped: int = 0, failed: int = 0) -> None:

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from petla.core.project import DeployTable
 from petla.data.profile.columns import ColumnProfile, Kind
 from petla.deployments.beside.rollout import (
-    Rollout,
     RolloutArm,
     RolloutKind,
-    RolloutState,
     plan_canary,
     plan_experiment,
     plan_shadow,
@@ -40,7 +38,7 @@ from tests.deployments.tiny import (
     register,
     states_of,
 )
-from tests.monitoring.rollouts.pairs import spool_arm, spool_pairs
+from tests.monitoring.rollouts.pairs import make_rollout, spool_arm, spool_pairs
 
 LIMITS = """
 [models.fraud.deploy]
@@ -199,20 +197,7 @@ def test_numbers_are_judged_by_their_distance_in_the_range_of_scores(tmp_path: P
 def test_documents_from_before_arms_were_compared_are_judged_where_there_is_a_limit() -> None:
     mean = b'{"n":200,"total":88.0,"spread":40.0}'
     before = b'{"tallies":{"champion":{"rows":200}},"disagreed":%b,"shadow_failed":3,"last_shadow":200}' % mean
-    rollout = Rollout(
-        id=1,
-        model=MODEL,
-        kind=RolloutKind.SHADOW,
-        state=RolloutState.RUNNING,
-        champion=1,
-        arms=plan_shadow(2).arms,
-        salt="",
-        steps=(),
-        step_minutes=0,
-        started_at="",
-        started_by="ada",
-        stepped_at="",
-    )
+    rollout = make_rollout(RolloutKind.SHADOW, plan_shadow(2).arms)
 
     evidence = msgspec.json.decode(before, type=Evidence)
 

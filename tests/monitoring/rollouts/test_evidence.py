@@ -3,24 +3,12 @@
 from petla.core.ids import DecisionId
 from petla.core.project import DeployTable
 from petla.decisions.record import CANARY, CHAMPION, Decision, Labelled
-from petla.deployments.beside.rollout import Rollout, RolloutKind, RolloutState, plan_canary
+from petla.deployments.beside.rollout import RolloutKind, plan_canary
 from petla.monitoring.rollouts.evidence import Evidence, Labels, add_decisions, add_labelled, list_alarms
 from tests.deployments.tiny import MODEL
+from tests.monitoring.rollouts.pairs import make_rollout
 
-ROLLOUT = Rollout(
-    id=1,
-    model=MODEL,
-    kind=RolloutKind.CANARY,
-    state=RolloutState.RUNNING,
-    champion=1,
-    arms=plan_canary(2, (0.25,)).arms,
-    salt="",
-    steps=(),
-    step_minutes=0,
-    started_at="",
-    started_by="ada",
-    stepped_at="",
-)
+ROLLOUT = make_rollout(RolloutKind.CANARY, plan_canary(2, (0.25,)).arms)
 TABLE = DeployTable()
 
 

@@ -12,22 +12,17 @@ from petla.decisions import records as log
 from petla.decisions.record import ShadowAnswer
 from petla.deployments.beside.rollout import Rollout, plan_canary
 from petla.deployments.beside.rollouts import list_rollouts, start
-from petla.deployments.deploy import deploy
 from petla.monitoring.rollouts.records import list_opinions
 from petla.storage.database import reading, writing
 from petla.storage.workspace import Workspace
-from tests.deployments.tiny import MODEL, add_version, open_shop
+from tests.deployments.tiny import MODEL, open_live_shop
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Workspace:
-    ws = open_shop(tmp_path)
-    for bias in (-4.0, -3.0):
-        add_version(ws, bias)
-    deploy(ws, MODEL, 1, actor="ada")
-    return ws
+    return open_live_shop(tmp_path)
 
 
 def add_pairs(ws: Workspace, first: int, n: int) -> list[ShadowAnswer]:
