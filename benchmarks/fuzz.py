@@ -1,12 +1,14 @@
 """Broken clients against `petla up` with one worker: mixed requests by the thousand, and what they were answered.
 
 Right requests of every door, and requests broken in every way: junk, torn bodies, wrong lengths, chunks that are none,
-10 MB, deep nesting, texts that are not UTF-8, slow clients; tensors, pictures and messages of gRPC that do not fit. At
+10 MB, trailer fields and chunk extensions without end, deep nesting, texts that are not UTF-8, slow clients; tensors,
+pictures and messages of gRPC that do not fit. At
 the end:
 
 - no 5xx but 503 for overload, which is counted apart, and no answer that is no HTTP;
 - every right request was answered right, and the worker that began is the one that ends;
 - every id that was answered is in the decision log exactly once;
+- handshakes of TLS that never finish, at an encrypted plane of its own, hold up nobody who shakes hands;
 - the worker's memory, read after each tenth, did not grow by more than the bound: the least of the second half is
   compared with the least of the first, since 10 MB bodies come and go. Of fewer than 100,000 requests it is not judged:
   the first 10,000 load libraries and make room.
@@ -36,6 +38,7 @@ import polars as pl
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.online.crowd import Crowd, Tally
+from benchmarks.online.handshakes import list_wrong_handshakes
 from benchmarks.online.load import find_port, read_memory_mib
 from benchmarks.online.plane import Plane
 from benchmarks.online.strangers import BIAS, CAT
@@ -124,6 +127,7 @@ def main() -> int:
     growth = min(memory[n_parts // 2 :]) - min(memory[: (n_parts + 1) // 2])
     if growth > GROWTH_MIB:
         faults.append(f"memory grew by {growth:.1f} MiB; at most {GROWTH_MIB:g} are allowed")
+    faults += list_wrong_handshakes(options.seed, GROWTH_MIB)
     show(crowd.tally, options.requests, took_s, memory)
     ws.engine.dispose()
     if faults:

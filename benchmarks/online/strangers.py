@@ -47,7 +47,7 @@ Kind = Callable[[random.Random], Asked]
 
 def post(path: str, body: bytes, *headers: bytes, keep: bool = False) -> bytes:
     """Write a request that is right about its length."""
-    lines = [b"POST %b HTTP/1.1" % path.encode(), b"host: x", b"content-length: %d" % len(body), *headers]
+    lines = [b"POST %b HTTP/1.1" % path.encode(), b"host: localhost", b"content-length: %d" % len(body), *headers]
     if not keep:
         lines.append(b"connection: close")
     return b"\r\n".join([*lines, b"", body])
@@ -297,6 +297,30 @@ def garble_chunks(chance: random.Random) -> Asked:
     return Asked(head + b"".join(chunks))
 
 
+def end_with_trailers(chance: random.Random) -> Asked:
+    """Send a right body with extensions and trailer fields, which are read past."""
+    rows = make_rows(chance)
+    body = json.dumps([name_row(row) for row in rows]).encode()
+    head = b"POST /predict/%b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" % MODEL.encode()
+    fields = b"".join(b"x-%d: %b\r\n" % (n, b"y" * chance.randint(0, 99)) for n in range(chance.randint(0, 99)))
+    chunks = b"%x;a=%b\r\n%b\r\n0;b\r\n" % (len(body), b"c" * chance.randint(0, 9_000), body)
+    last = b"GET /ping HTTP/1.1\r\nconnection: close\r\n\r\n"
+
+    def is_right(replies: Sequence[Reply]) -> bool:
+        return len(replies) == 2 and are_near([each["probability"] for each in replies[0].content], rows)
+
+    return Asked(head + chunks + fields + b"content-type: x\r\n\r\n" + last, is_right)
+
+
+def surround_endlessly(chance: random.Random) -> Asked:
+    """Send extensions or trailer fields without end; the connection is refused and cut."""
+    head = b"POST /predict/%b HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n" % MODEL.encode()
+    begin = chance.choice([b"0\r\n", b"0\r\na: ", b"2;", b""])
+    block = chance.choice([b"a: b\r\n", b"1;" + b"a" * 500 + b"\r\n \r\n", b"a" * 500])
+    wire = head + begin + block * (1_000_000 // len(block))
+    return Asked(wire, lambda replies: all(reply.status in (400, 431) for reply in replies))
+
+
 def pipeline_junk(chance: random.Random) -> Asked:
     """Send right requests with junk behind them; what was right is answered right, or the connection ends."""
     wire = b"".join(
@@ -357,6 +381,8 @@ KINDS: dict[str, tuple[int, Kind]] = {
     "right: /invocations, CSV": (40, invoke_csv),
     "right: feedback": (40, report),
     "right: pictures": (20, show),
+    "right: trailers": (20, end_with_trailers),
+    "endless trailers": (4, surround_endlessly),
     "junk": (60, write_junk),
     "torn requests": (80, tear_wire),
     "torn bodies": (120, tear_body),

@@ -3,14 +3,14 @@
 import os
 import sys
 
-from petla.data.answers import find_answer
-
 _INTERRUPTED = 130
 
 
 def main() -> int:
     """Run the command with the process's arguments; return its exit status."""
     try:
+        from petla.data.answers import find_answer
+
         answer = find_answer(sys.argv[1:], os.getcwd(), os.environ)  # noqa: PTH109 - pathlib takes 5 ms to import
         if answer is not None:
             sys.stdout.write(answer)
@@ -24,4 +24,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    # NOTE: `python -m` lets the current folder go first, where a project may have a signal.py of its own.
+    if not sys.flags.safe_path:
+        del sys.path[0]
     sys.exit(main())

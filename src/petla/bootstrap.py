@@ -62,7 +62,7 @@ def open_here() -> Workspace:
 
 
 def serve(workspace: Workspace) -> int:
-    """Run the serving workers and, in a process of its own, the control plane, until SIGTERM or Ctrl-C.
+    """Run the serving workers and, in a process of its own, the control plane, until SIGTERM, SIGHUP or Ctrl-C.
 
     Returns:
         The exit status: 0, or that of a control plane that could not be started and has said why.
@@ -72,15 +72,19 @@ def serve(workspace: Workspace) -> int:
         InvalidError: a plane would stand open to others.
         UnavailableError: a port is taken or the state folder cannot be written.
     """
+    from petla.serving.reaping import reap_orphans
     from petla.serving.supervisor import Supervisor
     from petla.storage.files import lock
 
+    reap_orphans()
     with contextlib.ExitStack() as held:
         try:
             held.enter_context(lock(workspace.state / "up.lock", purpose="petla up"))
         except BusyError as error:
             raise _name_running(workspace, error) from error
-        signal.signal(signal.SIGTERM, _leave)
+        for number in _list_stops():
+            if number != signal.SIGINT:
+                signal.signal(number, _leave)
         supervisor = Supervisor(workspace)
         # The workers start first: they load while the control plane imports.
         supervisor.start()
@@ -110,13 +114,13 @@ def _watch_control_plane(workspace: Workspace, supervisor: "Supervisor") -> int:
     """Keep the control plane running until a signal comes; return the exit status."""
     from petla.api.binding import bind
     from petla.api.sessions import forget_address, is_announced
-    from petla.serving.children import Child
+    from petla.serving.children import PYTHON, Child
 
     # before the control plane reads it: a change while it starts is one too
     file = _ProjectFile(workspace)
     forget_address(workspace)
     with bind(workspace) as listener:
-        command = [sys.executable, "-m", "petla", "control", "--parent", str(os.getpid())]
+        command = [*PYTHON, "-m", "petla", "control", "--parent", str(os.getpid())]
         control = Child("control plane", command, listener.fileno(), is_apart=True)
         try:
             while not is_announced(workspace):
@@ -161,9 +165,11 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     from petla.api.server import make_server
     from petla.decisions.reviews.webhook import Courier
     from petla.loop.controller import Controller
+    from petla.serving.doors.wire.server import raise_file_limit
     from petla.storage.certificates import open_certificate
     from petla.web.routes import make_error_page, make_routes
 
+    raise_file_limit()
     _publish_again(workspace)
     listener = socket.socket(fileno=descriptor)
     address, certificate = address_of(workspace, listener), open_certificate(workspace.root, workspace.project.control)
@@ -231,8 +237,10 @@ def _watch_parent(parent: int, server: "uvicorn.Server", certificate: "Certifica
     server.should_exit = True
 
 
-def _leave(_number: int, _frame: "FrameType | None") -> None:
+def _leave(number: int, _frame: "FrameType | None") -> None:
     """Stop while still starting: whatever runs already is stopped on the way out."""
+    if number == signal.SIGHUP:
+        _leave_terminal()
     raise SystemExit(0)
 
 
@@ -245,7 +253,7 @@ def _stop_on_signal(server: "uvicorn.Server") -> None:
     def ask_to_stop(_number: int, _frame: "FrameType | None") -> None:
         server.should_exit = True
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _list_stops():
         signal.signal(number, ask_to_stop)
 
 
@@ -296,9 +304,29 @@ class _ProjectFile:
 def _catch_signals() -> threading.Event:
     """Return what is set when a signal asks to stop."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+
+    def ask_to_stop(number: int, _frame: "FrameType | None") -> None:
+        if number == signal.SIGHUP:
+            _leave_terminal()
+        stop.set()
+
+    for number in _list_stops():
+        signal.signal(number, ask_to_stop)
     return stop
+
+
+def _list_stops() -> list[signal.Signals]:
+    """Return the signals that ask to stop; a closing terminal's is none where `nohup` says so."""
+    stops = [signal.SIGTERM, signal.SIGINT]
+    return stops if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [*stops, signal.SIGHUP]
+
+
+def _leave_terminal() -> None:
+    """Write nothing more to a terminal that is closed: it would fail."""
+    for stream in (1, 2):
+        if os.isatty(stream):
+            with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a descriptor is meant
+                os.dup2(nowhere.fileno(), stream)
 
 
 def _ship_the_rest(workspace: Workspace) -> None:

@@ -14,6 +14,7 @@ from petla.api.app import make_app
 from petla.api.server import LIMITS, make_server
 from petla.api.sessions import make_api_token, make_link
 from petla.serving.doors.protocol import Limits
+from petla.storage.certificates import Certificate
 from petla.storage.workspace import Workspace
 from petla.web.routes import make_error_page, make_routes
 from tests.serving.client import wait_until
@@ -43,14 +44,14 @@ def open_program(ws: Workspace) -> Iterator[Client]:
 
 
 @contextmanager
-def run_server(ws: Workspace, limits: Limits = LIMITS) -> Iterator[int]:
+def run_server(ws: Workspace, limits: Limits = LIMITS, certificate: Certificate | None = None) -> Iterator[int]:
     """Serve a control plane on a port of its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
-        base = f"http://127.0.0.1:{port}"
+        base = f"{'https' if certificate else 'http'}://127.0.0.1:{port}"
         app = make_app(ws, base_url=base, extra_routes=make_routes(ws), error_page=make_error_page(ws))
-        server = make_server(app, limits=limits)
+        server = make_server(app, certificate, limits)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         wait_until(lambda: server.started, "the control plane listens")

@@ -1,5 +1,6 @@
 """Nobody comes in without a link or a token, and no foreign page can act for somebody who is in."""
 
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from petla.api.app import make_app
 from petla.api.door import SECURITY_HEADERS
 from petla.api.sessions import make_api_token, make_link
 from petla.storage.workspace import Workspace
+from petla.web.rendering import find_asset
 from petla.web.routes import make_routes
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
 from tests.web.seed import seed_loop
@@ -181,3 +183,16 @@ def test_session_changes_through_the_api_with_the_token_in_a_header(ws: Workspac
 
     assert answer.status_code == 200
     assert (answer.json()["state"], answer.json()["decided_by"]) == ("refused", "Ada Lovelace")
+
+
+def test_names_that_visitors_ask_for_are_not_kept() -> None:
+    assert find_asset("petla.css") is not None
+    tracemalloc.start()
+    try:
+        assert [find_asset(f"{n}{'x' * 30_000}") for n in range(300)] == [None] * 300
+        kept_bytes = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+    # all names together have 9 MB
+    assert kept_bytes < 1_000_000

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
+
+PROGRAM = (sys.executable, "-m", "petla")
 
 _PATIENCE_S = 30.0
 
@@ -50,13 +52,22 @@ class Product:
         folder: the project's.
         serving_port: 0 takes any that is free, as does `control_port`.
         is_awaited: the block begins when it answers; else at once.
+        program: what is asked to come `up`.
         variables: what else the command finds in its environment.
     """
 
     def __init__(
-        self, folder: Path, *, serving_port: int = 0, control_port: int = 0, is_awaited: bool = True, **variables: str
+        self,
+        folder: Path,
+        *,
+        serving_port: int = 0,
+        control_port: int = 0,
+        is_awaited: bool = True,
+        program: Sequence[str] = PROGRAM,
+        **variables: str,
     ) -> None:
         self._folder = folder
+        self._command = [*program, "up"]
         self._is_awaited = is_awaited
         ports = {"PETLA_SERVING_PORT": str(serving_port), "PETLA_CONTROL_PORT": str(control_port)}
         self._variables = {"PETLA_ACTOR": "ann"} | ports | variables
@@ -65,9 +76,7 @@ class Product:
     def __enter__(self) -> Self:
         environment = os.environ | self._variables
         with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "petla", "up"], cwd=self._folder, env=environment, stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(self._command, cwd=self._folder, env=environment, stdout=log, stderr=log)
         if self._is_awaited:
             self.wait_until_ready()
         return self

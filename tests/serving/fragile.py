@@ -15,7 +15,7 @@ from petla.models.package import PYTHON_FILE, GoldenRow, store_package
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import make_package, register
 
-DEADLY, RAISING, SLOW, NOTHING, GREEDY = 666.0, 667.0, 668.0, 669.0, 670.0
+DEADLY, RAISING, SLOW, NOTHING, GREEDY, LEISURELY = 666.0, 667.0, 668.0, 669.0, 670.0, 671.0
 PROBABILITY = 0.75
 
 
@@ -39,6 +39,8 @@ class Fragile:
             raise ArithmeticError("667 is too much")
         if 668.0 in amounts:
             threading.Event().wait(60)
+        if 671.0 in amounts:
+            threading.Event().wait(3)
         if 670.0 in amounts:
             self.kept.extend(bytes(64 << 20) for _ in range(64))
         positive = np.where(table["amount"].to_numpy() == 669.0, np.nan, 0.75)

@@ -89,7 +89,7 @@ _LINES = [
     b"POST /v2/models/fraud/infer HTTP/1.1\r\n",
     b"POST /predict/%66raud?a=%ff HTTP/1.0\r\n",
     b"OPTIONS * HTTP/1.1\r\n",
-    b"host: x\r\n",
+    b"host: localhost\r\n",
     b"content-length: 5\r\n",
     b"content-length: -5\r\n",
     b"transfer-encoding: chunked\r\n",

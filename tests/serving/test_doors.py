@@ -10,6 +10,7 @@ import pytest
 from petla.decisions.log import get_decision
 from petla.decisions.shipper import ship
 from petla.deployments.deploy import deploy
+from petla.serving.doors.feedback import MOST
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL, ROW, add_version, open_shop, score_of
 from tests.serving.client import ask, predict, running
@@ -185,7 +186,7 @@ def test_wrong_method_is_refused(port: int, method: str, path: str, allowed: str
 
 
 def test_body_without_a_length_is_read_up_to_the_limit(port: int) -> None:
-    head = b"POST /predict/fraud HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    head = b"POST /predict/fraud HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n"
     good = json.dumps(ROW).encode()
     parts = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (good[:9], good[9:]))
     block = b"x" * 65_536
@@ -219,7 +220,7 @@ def test_garbage_on_the_wire_harms_nobody(port: int, content: bytes) -> None:
 
 def test_pipelined_requests_are_answered_in_order(port: int) -> None:
     body = json.dumps(ROW).encode()
-    head = b"POST /predict/fraud HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n" % len(body)
+    head = b"POST /predict/fraud HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n" % len(body)
 
     answer = converse(port, 2 * (head + b"\r\n" + body) + head + b"connection: close\r\n\r\n" + body)
 
@@ -276,3 +277,13 @@ def read_metrics(port: int) -> dict[str, float]:
     page: Any = ask(port, "/metrics", method="GET").content
     samples = (line.rsplit(" ", 1) for line in page.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in samples}
+
+
+def test_more_labels_than_a_request_may_have_are_refused(port: int) -> None:
+    labels = b'{"id":"a","truth":1}'
+
+    taken = ask(port, "/feedback", b"[%b]" % b",".join([labels] * MOST))
+    refused = ask(port, "/feedback", b"[%b]" % b",".join([labels] * (MOST + 1)))
+
+    assert (taken.status, taken.content) == (202, {"accepted": MOST})
+    assert (refused.status, refused.error["hint"]) == (422, "send them in several requests")

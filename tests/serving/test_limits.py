@@ -16,7 +16,11 @@ from tests.serving.client import ask, predict, running, wait_until
 
 CONNECTIONS = 12
 BODY = json.dumps(ROW).encode()
-GOOD = b"POST /predict/%b HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (MODEL.encode(), len(BODY), BODY)
+GOOD = b"POST /predict/%b HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n%b" % (
+    MODEL.encode(),
+    len(BODY),
+    BODY,
+)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +134,7 @@ def test_body_that_breaks_off_decides_nothing(port: int) -> None:
 
 
 def test_wish_for_another_protocol_is_answered_in_this_one(port: int) -> None:
-    wish = GOOD.replace(b"host: x", b"host: x\r\nconnection: upgrade\r\nupgrade: h2c")
+    wish = GOOD.replace(b"host: localhost", b"host: localhost\r\nconnection: upgrade\r\nupgrade: h2c")
 
     last = wish.replace(b"upgrade\r\n", b"close, upgrade\r\n", 1)
 

@@ -20,12 +20,16 @@ from petla.core.project import ServingTable
 from petla.deployments.access import granting as access
 from petla.deployments.access.keys import Scope
 from petla.deployments.deploy import deploy
+from petla.serving.doors.protocol import Limits
 from petla.storage.certificates import open_certificate
 from petla.storage.workspace import Workspace
+from tests.api.client import make_project, run_server
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop
 from tests.serving.client import find_port, running, wait_until
 
 TLS = 'certificate = "tls/cert.pem"\ncertificate_key = "tls/key.pem"\n'
+CONNECTIONS = 6
+LIMITS = Limits(connections=CONNECTIONS, client_timeout_s=3.0)
 TABLE = ServingTable(certificate="tls/cert.pem", certificate_key="tls/key.pem")
 
 
@@ -147,3 +151,66 @@ def test_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
 
 def test_no_certificate_is_no_fault(tmp_path: Path) -> None:
     assert open_certificate(tmp_path, ServingTable()) is None
+
+
+def ask_healthz(port: int, root: Path) -> int:
+    trusting = ssl.create_default_context(cafile=str(root / "tls" / "cert.pem"))
+    trusting.check_hostname = False
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=trusting)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def see_silent_clients_end(port: int, root: Path) -> None:
+    """Open twice as many connections as may be, on which no handshake begins; see that they count and then end."""
+    silent = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(2 * CONNECTIONS)]
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as more:
+        assert more.recv(1) == b""
+    # half a handshake is none
+    silent[0].sendall(b"\x16\x03\x01\x02\x00\x01")
+    for connection in silent[:CONNECTIONS]:
+        connection.close()
+    wait_until(lambda: ask_after_surplus(port, root) == 503, "those that are left count")
+    for connection in silent[CONNECTIONS:]:
+        assert connection.recv(1) == b""
+        connection.close()
+    wait_until(lambda: ask_after_surplus(port, root) == 200, "they were cut off")
+
+
+def ask_after_surplus(port: int, root: Path) -> int:
+    try:
+        return ask_healthz(port, root)
+    except OSError:
+        return 0
+
+
+def test_clients_that_shake_no_hands_count_as_connections(tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    ws = open_shop(tmp_path, f"{PROJECT}{TLS}connections = {CONNECTIONS}\nclient_timeout_s = 3.0\n")
+    deploy(ws, MODEL, add_version(ws), actor="ada")
+    with running(ws) as supervisor:
+        see_silent_clients_end(supervisor.server.port, tmp_path)
+
+    assert supervisor.statuses == [0]
+
+
+def test_clients_that_shake_no_hands_count_on_the_control_plane(tmp_path: Path) -> None:
+    make_certificate(tmp_path)
+    with run_server(make_project(tmp_path), LIMITS, open_certificate(tmp_path, TABLE)) as port:
+        see_silent_clients_end(port, tmp_path)
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 70_000])
+def test_handshakes_that_fail_leave_nothing_behind(tmp_path: Path, begun: bytes) -> None:
+    make_certificate(tmp_path)
+    ws = open_shop(tmp_path, f"{PROJECT}{TLS}connections = {CONNECTIONS}\n")
+    deploy(ws, MODEL, add_version(ws), actor="ada")
+    with running(ws) as supervisor:
+        port = supervisor.server.port
+        for _ in range(5 * CONNECTIONS):
+            with socket.create_connection(("127.0.0.1", port), timeout=30) as client:
+                client.sendall(begun)
+        wait_until(lambda: ask_after_surplus(port, tmp_path) == 200, "it had noticed")

@@ -275,7 +275,19 @@ def test_fragment_leaves_head_and_scripts_out_and_is_not_sent_twice(reader: Clie
 
 @pytest.mark.parametrize(
     ("back", "leads_to"),
-    [("/audit", "/audit"), ("//evil.example", "/"), ("/\\evil.example", "/"), ("https://evil.example", "/")],
+    [
+        ("/audit", "/audit"),
+        ("/decisions?a=%20&b=1#c", "/decisions?a=%20&b=1#c"),
+        ("/ż\u20ac x", "/%C5%BC%E2%82%AC%20x"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("/\t/evil.example", "/"),
+        ("/a\r\nset-cookie: b=c", "/"),
+        ("/a\nb", "/"),
+        ("/a\x00b", "/"),
+        ("", "/"),
+        ("https://evil.example", "/"),
+    ],
 )
 def test_theme_is_remembered_and_leads_back(client: Client, back: str, leads_to: str) -> None:
     form = {"csrf_token": find_token(client.get("/").text), "theme": "dark", "back": back}

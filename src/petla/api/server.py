@@ -7,11 +7,14 @@ import uvicorn
 from litestar import Litestar
 
 from petla.serving.doors.protocol import LimitedProtocol, Limits, check_connections
+from petla.serving.doors.wire.server import LimitedServer
 from petla.serving.metrics import ModelMetrics
 from petla.storage.certificates import Certificate
 
 # People and few programs come here. Twice as many connections fit into the 1,024 files that a process may usually open.
 LIMITS = Limits(connections=256, client_timeout_s=30.0)
+# for requests under way when it is told to stop
+_GRACE_S = 5
 
 
 def make_server(app: Litestar, certificate: Certificate | None = None, limits: Limits = LIMITS) -> uvicorn.Server:
@@ -38,6 +41,7 @@ def make_server(app: Litestar, certificate: Certificate | None = None, limits: L
         # whenever uvicorn looks, which is once a second
         callback_notify=check,
         timeout_notify=0,
+        timeout_graceful_shutdown=_GRACE_S,
     )
-    server = uvicorn.Server(config)
+    server = LimitedServer(config, limits.connections, limits.client_timeout_s)
     return server

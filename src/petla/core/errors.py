@@ -7,9 +7,11 @@ Families are what the faces (command line, pages, HTTP) map to statuses; no erro
     ├── ConflictError       the state does not allow it
     │   └── BusyError       somebody else holds it at the moment
     ├── InvalidError        the input is wrong; carries every fault, field by field
-    │   └── MalformedError  the bytes are not even JSON
+    │   ├── MalformedError  the bytes are not even JSON
+    │   └── UnknownEncodingError  the bytes are compressed in a way that is not known here
     ├── ForbiddenError      this person or key may not do it
-    │   └── UnknownKeyError nobody knows who this is
+    │   ├── UnknownKeyError nobody knows who this is
+    │   └── UnknownHostError  it was meant for another server
     ├── GateFailedError     a test of code, data or model said no
     ├── UnavailableError    the outside world failed: disk, database, network, another process
     │   ├── CorruptError    stored bytes are not what their name or signature says
@@ -99,10 +101,22 @@ class MalformedError(InvalidError):
     code = "malformed"
 
 
+class UnknownEncodingError(InvalidError):
+    """The bytes are compressed in a way that is not known here."""
+
+    code = "unknown_encoding"
+
+
 class ForbiddenError(PetlaError):
     """This person or key may not do it."""
 
     code = "forbidden"
+
+
+class UnknownHostError(ForbiddenError):
+    """It was meant for another server, as far as its client knows."""
+
+    code = "unknown_host"
 
 
 class UnknownKeyError(ForbiddenError):

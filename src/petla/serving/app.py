@@ -12,6 +12,7 @@ from typing import Any
 
 from petla.core.errors import PetlaError
 from petla.core.names import suggest
+from petla.core.project import ServingTable
 from petla.deployments.access.keys import Scope as KeyScope
 from petla.models.signature import Row
 from petla.serving.doors.about.health import say_alive, say_ready, show_metrics
@@ -20,11 +21,13 @@ from petla.serving.doors.calls import add_query, echo, make_call
 from petla.serving.doors.door import Answer, Door, Visit, answer_json, refuse_error, refuse_method, write_own
 from petla.serving.doors.feedback import take_feedback
 from petla.serving.doors.inputs.subjects import SubjectSchema
+from petla.serving.doors.inputs.unpacking import unpack
 from petla.serving.doors.keys import scope_for
 from petla.serving.doors.predict import answer_predict
 from petla.serving.doors.responses import Problem, encode_problem, headers_for, mark_served
 from petla.serving.doors.standards.invocations import answer_invocations, say_version, write_invocations_error
 from petla.serving.doors.standards.rest import answer_inference, write_inference_error
+from petla.serving.doors.wire.origins import Origins
 from petla.serving.metrics import ModelMetrics
 from petla.serving.path.request import Call, Request
 from petla.serving.path.service import Service
@@ -77,19 +80,23 @@ class App:
     Args:
         plane: what serves.
         body_limit_bytes: largest body.
+        table: says who may ask; None: as it stands where the project file says nothing.
     """
 
-    def __init__(self, plane: Plane, body_limit_bytes: int) -> None:
+    def __init__(self, plane: Plane, body_limit_bytes: int, table: ServingTable | None = None) -> None:
         self._plane = plane
         self._body_limit_bytes = body_limit_bytes
+        self._origins = Origins(table or ServingTable())
         self._unknown = plane.metrics.of("")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         service = self._plane.by_path.get(scope["path"])
         metrics = service.metrics if service is not None else self._unknown
-        given = dict(scope["headers"])
+        # the protocol has made it already
+        given = scope["fields"] if "fields" in scope else dict(scope["headers"])
         try:
+            self._origins.check(scope["method"], given)
             if service is not None and scope["method"] == "POST":
                 status, body, headers = await self._predict(service, scope, given, receive)
             else:
@@ -106,6 +113,8 @@ class App:
         metrics.count(status)
         if said := echo(given):
             headers = headers + said
+        if b"origin" in given:
+            headers = headers + self._origins.find_headers(given)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -115,9 +124,9 @@ class App:
             call = add_query(call, scope["query_string"])
         if self._plane.keys is not None:
             self._plane.keys.check(given, KeyScope.PREDICT)
-        body = await self._read(given, receive)
-        if body is None:
-            return self._refuse_body(PREFIXES[PREDICT])
+        body = await self._read(PREFIXES[PREDICT], given, receive)
+        if not isinstance(body, bytes):
+            return body
         subjects: Sequence[str] = ()
         if service.about is not None:
             rows, is_many, subjects = await self._decode_about(service.about, body)
@@ -143,6 +152,9 @@ class App:
         door = find_door(visit.path)
         if door is None:
             return _refuse_path(visit.path), visit.metrics
+        preflight = self._origins.find_preflight(visit.method, given, door.methods)
+        if preflight is not None:
+            return (200, b"", preflight), visit.metrics
         try:
             needed = scope_for(visit.method, visit.path)
             if self._plane.keys is not None and needed is not None:
@@ -150,17 +162,30 @@ class App:
             if visit.method not in door.methods:
                 return refuse_method(door.form, visit, [name for name in door.methods if name != "HEAD"]), visit.metrics
             if visit.method == "POST":
-                body = await self._read(given, receive)
-                if body is None:
-                    return self._refuse_body(door), visit.metrics
+                body = await self._read(door, given, receive)
+                if not isinstance(body, bytes):
+                    return body, visit.metrics
                 visit.body = body
             visit.call = add_query(make_call(given, visit.call.at_ns), scope["query_string"])
             return await door.answer(self._plane, visit), visit.metrics
         except PetlaError as error:
             return refuse_error(door.form, error), visit.metrics
 
-    async def _read(self, given: Given, receive: Receive) -> bytes | None:
-        """Return the body, or None if it is too large; what is declared too large is not read at all.
+    async def _read(self, door: Door, given: Given, receive: Receive) -> bytes | Answer:
+        """Return the body, or the answer to one that is not taken; what is declared too large is not read at all.
+
+        Raises:
+            ConnectionError: the client went away before all of it was there.
+            MalformedError: it is not what its Content-Encoding says.
+            UnknownEncodingError: it is compressed in a way that is not known here.
+        """
+        body = await self._gather(given, receive)
+        if body is not None and b"content-encoding" in given:
+            body = await asyncio.to_thread(unpack, body, given[b"content-encoding"], self._body_limit_bytes)
+        return self._refuse_body(door) if body is None else body
+
+    async def _gather(self, given: Given, receive: Receive) -> bytes | None:
+        """Return the body as it was sent, or None if it is too large.
 
         Raises:
             ConnectionError: the client went away before all of it was there.

@@ -3,6 +3,7 @@
 import logging
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
@@ -19,6 +20,13 @@ _LONGEST_PAUSE_S = 5.0
 _ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(256 << 10), "MALLOC_TRIM_THRESHOLD_": str(1 << 20)}
 
 
+# While who watches did not run either, a process cannot be blamed for its silence.
+_LONGEST_LOOK_S = 0.5
+
+# NOTE: without -P Python would import modules of the current folder, such as a project's own signal.py.
+PYTHON = (sys.executable, "-P")
+
+
 class Child:
     """A process and its successors, which inherit one socket.
 
@@ -27,10 +35,25 @@ class Child:
         command: what starts it; the descriptor is added as `--fd`.
         descriptor: of the socket.
         is_apart: whether Ctrl-C at the terminal does not reach it; who started it tells it when to end.
+        stuck_s: a process that has given signs of life and then none for so long is killed; it gives them by writing to
+            the pipe that is added as `--pulse`. None: nobody asks for them.
     """
 
-    def __init__(self, name: str, command: Sequence[str], descriptor: int, *, is_apart: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        descriptor: int,
+        *,
+        is_apart: bool = False,
+        stuck_s: float | None = None,
+    ) -> None:
         self._name = name
+        self._stuck_s = stuck_s
+        self._pulse: int | None = None
+        self._looked_at = 0.0
+        # since the last sign of life; None: it may still be loading
+        self._silent_s: float | None = None
         self._command = [*command, "--fd", str(descriptor)]
         self._descriptor = descriptor
         self._group = 0 if is_apart else None
@@ -68,6 +91,22 @@ class Child:
         if now - self._died_at >= (0 if self._pause_s == _FIRST_PAUSE_S else self._pause_s):
             self._start()
 
+    def kill_if_stuck(self) -> None:
+        """Kill it if it gave no sign of life for too long; `restart_if_dead` then starts the next one."""
+        if self._stuck_s is None or self._pulse is None or self.status is not None:
+            return
+        now = time.monotonic()
+        looked_s, self._looked_at = now - self._looked_at, now
+        if self._feel_pulse():
+            self._silent_s = 0.0
+        elif self._silent_s is not None:
+            self._silent_s += min(looked_s, _LONGEST_LOOK_S)
+            if self._silent_s > self._stuck_s:
+                named = {"what": self._name, "pid": self.pid, "silent_s": round(self._silent_s, 1)}
+                logger.warning("worker.stuck", extra=named)
+                self._silent_s = None
+                self._process.kill()
+
     def renew(self) -> None:
         """Ask it to end; `restart_if_dead` then starts the next one."""
         self._is_renewed = True
@@ -86,15 +125,39 @@ class Child:
             logger.warning("process.killed", extra={"what": self._name, "pid": self.pid})
             self._process.kill()
             self._process.wait()
+        self._close_pulse()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            self._command,
-            pass_fds=(self._descriptor,),
-            stdin=subprocess.DEVNULL,
-            process_group=self._group,
-            env=_ALLOCATOR | os.environ,
-        )
-        self._started_at = time.monotonic()
+        self._close_pulse()
+        command, inherited = self._command, [self._descriptor]
+        if self._stuck_s is not None:
+            self._pulse, given = os.pipe()
+            os.set_blocking(self._pulse, False)
+            command, inherited = [*command, "--pulse", str(given)], [*inherited, given]
+        try:
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=inherited,
+                stdin=subprocess.DEVNULL,
+                process_group=self._group,
+                env=_ALLOCATOR | os.environ,
+            )
+        finally:
+            for descriptor in inherited[1:]:
+                os.close(descriptor)
+        self._started_at = self._looked_at = time.monotonic()
+        self._silent_s = None
         self._died_at = None
         self._is_renewed = False
+
+    def _feel_pulse(self) -> bool:
+        """Whether it gave a sign of life since the last look."""
+        try:
+            return self._pulse is not None and bool(os.read(self._pulse, 4_096))
+        except BlockingIOError:
+            return False
+
+    def _close_pulse(self) -> None:
+        if self._pulse is not None:
+            os.close(self._pulse)
+            self._pulse = None

@@ -7,7 +7,6 @@ another one.
 import contextlib
 import os
 import socket
-import sys
 import threading
 import time
 from importlib.util import find_spec
@@ -20,7 +19,7 @@ from petla.core.project import require_protection
 from petla.deployments.listening import listen
 from petla.deployments.server import Server, list_acknowledgements, server_lock, write_server
 from petla.deployments.snapshot import acknowledgements_folder, read_snapshot
-from petla.serving.children import Child
+from petla.serving.children import PYTHON, Child
 from petla.storage.certificates import open_certificate
 from petla.storage.files import lock
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
 _WATCH_S = 0.05
 _BACKLOG = 2_048
-# a worker needs less than 2 s to end; after this it is killed
+# beside the grace of its requests a worker needs less than 2 s to end; after this it is killed
 _PATIENCE_S = 5.0
 _POLL_S = 0.01
 
@@ -96,7 +95,10 @@ class Supervisor:
                 path.unlink(missing_ok=True)
             write_server(self._state, self.server)
             descriptor = self._socket.fileno()
-            self._workers = [Child("worker", self._command(str(n)), descriptor) for n in range(self._n_workers)]
+            self._workers = [
+                Child("worker", self._command(str(n)), descriptor, stuck_s=self._table.stuck_s)
+                for n in range(self._n_workers)
+            ]
         except BaseException:
             self._held.close()
             raise
@@ -127,9 +129,12 @@ class Supervisor:
         self._stopping.set()
         if self._watcher is not None:
             self._watcher.join()
+        # Who connects from now on is refused at once, and not after the grace of the others.
+        if self._socket is not None:
+            self._socket.close()
         for worker in self._workers:
             worker.terminate()
-        deadline_s = time.monotonic() + _PATIENCE_S
+        deadline_s = time.monotonic() + self._table.grace_s + _PATIENCE_S
         for worker in self._workers:
             worker.wait(deadline_s)
         self._held.close()
@@ -138,7 +143,7 @@ class Supervisor:
         grpc = ["--grpc", self._table.host, str(self._grpc_port)] if self._grpc_port else []
         table = msgspec.structs.replace(self._table, workers=self._n_workers)
         return [
-            *(sys.executable, "-m", "petla.serving.worker"),
+            *(*PYTHON, "-m", "petla.serving.worker"),
             *grpc,
             *("--state", str(self._state), "--worker", worker, "--parent", str(os.getpid())),
             *("--root", str(self._root), "--table", msgspec.json.encode(table).decode()),
@@ -147,6 +152,7 @@ class Supervisor:
     def _watch(self) -> None:
         while not self._stopping.wait(_WATCH_S):
             for worker in self._workers:
+                worker.kill_if_stuck()
                 worker.restart_if_dead()
 
 

@@ -10,7 +10,6 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 import signal
 import socket
 import sys
@@ -29,6 +28,7 @@ from petla.core.project import ServingTable
 from petla.serving.app import App
 from petla.serving.doors.keys import Keys
 from petla.serving.doors.protocol import Limits, WorkerProtocol, check_connections
+from petla.serving.doors.wire.server import LimitedServer, raise_file_limit
 from petla.serving.follower import Follower
 from petla.serving.metrics import Metrics
 from petla.serving.plane import Plane
@@ -37,10 +37,9 @@ from petla.storage.certificates import open_certificate
 
 logger = logging.getLogger(__name__)
 
-# for requests in flight when it is told to end
-_GRACE_S = 1
 _WATCH_S = 0.1
 _CHECK_S = 1.0
+_PULSE_S = 0.2
 # Garbage is looked for less often than Python would: a request leaves no cycles behind.
 _GC_THRESHOLD = (20_000, 20, 20)
 
@@ -55,7 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     # do.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
-    _raise_limit()
+    # a terminal that closes tells all its processes; the supervisor then tells the workers when to end
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    raise_file_limit()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_run(options))
@@ -72,6 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--worker", required=True, help="its name among the workers")
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="the process whose death ends it")
+    parser.add_argument("--pulse", type=int, help="the inherited pipe that takes its signs of life")
     parser.add_argument("--grpc", nargs=2, metavar=("HOST", "PORT"), help="where it answers over gRPC as well")
     parser.add_argument("--table", type=_read_table, default=ServingTable(), help="[serving] of petla.toml, as JSON")
     return parser.parse_args(arguments)
@@ -88,7 +90,7 @@ async def _run(options: argparse.Namespace) -> int:
     recorder = Recorder(options.state, options.worker, table.durability, metrics, keeping)
     plane = Plane(recorder, metrics)
     plane.keys = Keys(options.state) if options.table.access == "keys" else None
-    app = App(plane, options.table.body_limit_bytes)
+    app = App(plane, table.body_limit_bytes, table)
     wait_s = options.table.longest_wait_ms / 1e3
     follower = Follower(options.state, plane, recorder, metrics, longest_wait_s=wait_s)
     try:
@@ -122,8 +124,9 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
 
 
 async def _serve(app: App, plane: Plane, follower: Follower, options: argparse.Namespace) -> int:
-    certificate = open_certificate(options.root, options.table)
-    limits = Limits(options.table.connections, options.table.client_timeout_s)
+    table = options.table
+    certificate = open_certificate(options.root, table)
+    limits = Limits(table.connections, table.client_timeout_s)
     config = uvicorn.Config(
         app,
         http=partial(WorkerProtocol, limits, plane.metrics.of("")),  # type: ignore[arg-type]
@@ -135,11 +138,13 @@ async def _serve(app: App, plane: Plane, follower: Follower, options: argparse.N
         server_header=False,
         date_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_graceful_shutdown=table.grace_s,
         ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
-    server = uvicorn.Server(config)
+    server = LimitedServer(config, *limits)
     works = [follower.follow(), _watch_parent(options.parent), _check_connections(server)]
+    if options.pulse is not None:
+        works.append(_give_pulse(options.pulse))
     looks = [part.look for part in (plane.keys, certificate) if part is not None]
     if looks:
         works.append(_look_again(looks))
@@ -165,6 +170,16 @@ async def _watch_parent(parent: int) -> None:
         await asyncio.sleep(_WATCH_S)
 
 
+async def _give_pulse(pipe: int) -> None:
+    """Let the supervisor know that requests are looked at, for ever."""
+    os.set_blocking(pipe, False)
+    while True:
+        # it may have no time to read, or have died
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(pipe, b".")
+        await asyncio.sleep(_PULSE_S)
+
+
 async def _look_again(looks: list[Callable[[], None]]) -> None:
     """Take up keys and certificates that were exchanged, for ever."""
     while True:
@@ -179,12 +194,6 @@ async def _check_connections(server: uvicorn.Server) -> None:
     while True:
         await asyncio.sleep(_CHECK_S)
         check_connections(server.server_state.connections, now_s())
-
-
-def _raise_limit() -> None:
-    """Let this process have as many connections as the machine allows; 1,024 is the usual limit of a shell."""
-    _, highest = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (highest, highest))
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -34,14 +34,9 @@ def render(template: str, page: msgspec.Struct, layout: msgspec.Struct | None = 
     return load_environment().get_template(template).render(page=page, layout=layout)
 
 
-@cache
 def find_asset(name: str) -> tuple[bytes, str] | None:
     """Return an asset's content and media type, or None if there is none of that name."""
-    known = {entry.name: entry for entry in files("petla.web").joinpath("assets").iterdir()}
-    suffix = name[name.rfind(".") :]
-    if name not in known or suffix not in MEDIA_TYPES:
-        return None
-    return known[name].read_bytes(), MEDIA_TYPES[suffix]
+    return _read_assets().get(name)
 
 
 @cache
@@ -51,3 +46,14 @@ def asset_address(name: str) -> str:
     if found is None:
         raise ValueError(f"there is no asset {name!r}")
     return f"/assets/{name}?{hashlib.sha256(found[0]).hexdigest()[:_VERSION_LENGTH]}"
+
+
+@cache
+def _read_assets() -> dict[str, tuple[bytes, str]]:
+    """Return all assets by name. A cache by name would grow with what visitors ask for."""
+    found = {}
+    for entry in files("petla.web").joinpath("assets").iterdir():
+        media_type = MEDIA_TYPES.get(entry.name[entry.name.rfind(".") :])
+        if media_type is not None:
+            found[entry.name] = entry.read_bytes(), media_type
+    return found

@@ -1,11 +1,12 @@
 """The pages' addresses: reading is GET; changing is POST, then a redirect to what was changed."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Any, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 from litestar import Request, Response, Router, get, post
@@ -53,6 +54,8 @@ Here = NamedDependency[Workspace]
 Visitor = Request[str, str, Any]
 Page = Response[str]
 
+# A path of our own: two slashes lead elsewhere; browsers read a backslash as one, and pass control characters over.
+_OWN_PATH = re.compile(r"/(?![/\\])[^\x00-\x1f\x7f]*\Z")
 _HTML = "text/html; charset=utf-8"
 _YEAR_S = 365 * 24 * 3600
 
@@ -309,10 +312,8 @@ def show_audit(ws: Here, request: Visitor) -> Page:
 def choose_theme(data: URLEncodedBody[ThemeForm]) -> Page:
     """Remember light or dark in this browser."""
     theme = data.theme if data.theme in THEMES else ""
-    # Only a path of our own: two slashes, or a backslash that browsers read as one, would lead elsewhere.
-    is_own = data.back.startswith("/") and not data.back.startswith(("//", "/\\"))
     cookie = Cookie(key=THEME_COOKIE, value=theme, max_age=_YEAR_S, httponly=True, samesite="strict")
-    return _go(data.back if is_own else "/", cookie)
+    return _go(data.back if _OWN_PATH.match(data.back) else "/", cookie)
 
 
 @get("/assets/{name:str}", opt={"is_public": True}, sync_to_thread=False)
@@ -360,6 +361,7 @@ def _make_layout(ws: Workspace, request: Visitor) -> contexts.Layout:
 
 
 def _go(path: str, cookie: Cookie | None = None) -> Page:
-    headers = {"Location": path}
+    # what no header may contain is written with percents; what is written so already stays
+    headers = {"Location": quote(path, safe="%/?#[]@:!$&'()*+,;=~", errors="replace")}
     cookies = [cookie] if cookie else []
     return Response("", status_code=HTTPStatus.SEE_OTHER, headers=headers, cookies=cookies, media_type=_HTML)

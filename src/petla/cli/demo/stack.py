@@ -45,7 +45,7 @@ class Stack:
         log_path = self._folder / ".petla" / "up.log"
         self._log = log_path.open("w+", encoding="utf-8")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "petla", "up"],
+            [sys.executable, "-P", "-m", "petla", "up"],
             cwd=self._folder,
             env=os.environ | chosen,
             stdout=self._log,

@@ -12,6 +12,7 @@ PROJECT_FILE = "petla.toml"
 STATE_FOLDER = ".petla"
 
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9.\-\[\]:_]+$")]
 WorkerCount = Annotated[int, Meta(ge=1, le=256)]
 Metric = Literal["accuracy", "auc", "f1", "precision", "recall", "log_loss", "mae", "rmse", "r2"]
 Task = Literal["binary", "multiclass", "regression"]
@@ -186,6 +187,14 @@ class ServingTable(msgspec.Struct, frozen=True, kw_only=True):
     connections: Annotated[int, Meta(ge=1, le=100_000)] = 2_000
     # seconds that a client may take to send a request, and to take its answer
     client_timeout_s: Annotated[float, Meta(ge=1, le=3_600)] = 30.0
+    # seconds that requests under way have to be answered when `petla up` is told to stop
+    grace_s: Annotated[float, Meta(ge=0, le=3_600)] = 25.0
+    # seconds for which a worker may answer nobody, not even its supervisor, from which it is replaced
+    stuck_s: Annotated[float, Meta(ge=1, le=3_600)] = 5.0
+    # names under which it is reached beside `host` and localhost
+    hosts: tuple[Text, ...] = ()
+    # origins of pages that may ask from a browser, such as https://shop.example.com
+    cors: tuple[Origin, ...] = ()
     # milliseconds that a request would have to wait for a busy model, from which it is answered by 503 at once
     longest_wait_ms: Annotated[float, Meta(ge=1)] = 1_000.0
     # what of all workers may wait for the database on this machine's disk

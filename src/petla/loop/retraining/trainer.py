@@ -109,7 +109,7 @@ class Trainer:
 
     def _start(self, folder: Path, request: bytes) -> "subprocess.Popen[bytes]":
         nice = ["nice", "-n", _NICENESS] if shutil.which("nice") else []
-        command = [*nice, sys.executable, "-m", "petla", "run-request", str(_request_path(folder))]
+        command = [*nice, sys.executable, "-P", "-m", "petla", "run-request", str(_request_path(folder))]
         environment = os.environ | {"PETLA_ACTOR": "controller"}
         if self._ws.settings.database:
             environment["PETLA_DATABASE"] = self._ws.settings.database

@@ -25,7 +25,11 @@ class TruthBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     truth: bool | _Integer | float | Annotated[str, Meta(max_length=1_000)]
 
 
+# of one request; more are sent in several
+MOST = 10_000
+
 _decode_one = msgspec.json.Decoder(TruthBody).decode
+_SPLIT = "send them in several requests"
 _decode_many = msgspec.json.Decoder(list[TruthBody]).decode
 
 
@@ -46,7 +50,7 @@ def decode_feedback(body: bytes, at_ns: int) -> list[Feedback]:
 
     Raises:
         MalformedError: it is no JSON.
-        InvalidError: it is JSON of another form; with every fault, up to a hundred.
+        InvalidError: it is JSON of another form, with every fault, up to a hundred; or a list that is too long.
     """
     try:
         truths = _decode_many(body) if body[:1] == b"[" else [_decode_one(body)]
@@ -56,6 +60,8 @@ def decode_feedback(body: bytes, at_ns: int) -> list[Feedback]:
         raise InvalidError(
             "the body is an empty list", hint='send {"id": "...", "truth": ...} or a list of such objects'
         )
+    if len(truths) > MOST:
+        raise InvalidError(f"the body has {len(truths)} labels, and at most {MOST} are taken at once", hint=_SPLIT)
     return [Feedback(DecisionId(truth.id), truth.truth, at_ns) for truth in truths]
 
 

@@ -5,7 +5,6 @@ moved on for too long is ended. A request pays nothing for it.
 """
 
 import asyncio
-import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, NamedTuple, cast
@@ -15,19 +14,26 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from petla.serving.doors.responses import encode_problem
 from petla.serving.doors.wire.exchange import Exchange
+from petla.serving.doors.wire.heads import Fields, check_head, is_plain, write_without_wish
 from petla.serving.doors.wire.lean import LeanProtocol
+from petla.serving.doors.wire.server import Handshake
 from petla.serving.metrics import ModelMetrics
 
-# Of a request's head; nginx takes 32 KiB and Apache a hundred fields.
+# Of a request's head; nginx takes 32 KiB and Apache a hundred fields. The same counts for what surrounds a body's
+# chunks: extensions and trailer fields.
 HEAD_BYTES = 32 * 1024
 HEAD_FIELDS = 100
 
-# in a field that names what a connection should become
-_WISH = re.compile(rb"(?i)\b(upgrade|http2-settings)\b")
+# More is read in pieces of this size, so that what is not body is counted before much of it has come.
+_PIECE_BYTES = HEAD_BYTES // 2
+# Beside a chunk's bytes: its length, two ends of line and a little more. As Go's net/http allows it.
+_CHUNK_BYTES = 16
 # between two requests
 _IDLE_S = 75.0
 # a refused client may go on sending so long before its connection is cut: else it would not see why it was refused
 _LINGER_S = 2.0
+# and so many bytes
+_LINGER_BYTES = 1024 * 1024
 
 
 class Limits(NamedTuple):
@@ -54,6 +60,12 @@ _LARGE_HEAD = Refusal(
     "too_large",
     f"the request's head has more than {HEAD_BYTES} bytes or {HEAD_FIELDS} fields",
     "send what is long in the body",
+)
+_LARGE_FRAME = Refusal(
+    431,
+    "too_large",
+    f"chunk extensions and trailer fields have more than {HEAD_BYTES} bytes or {HEAD_FIELDS} fields",
+    "leave them out: they are not read",
 )
 _SURPLUS = Refusal(503, "unavailable", "too many connections are open", "send the request again a little later")
 
@@ -92,13 +104,19 @@ class LimitedProtocol(HttpToolsProtocol):
         super().__init__(**uvicorn)
         self._limits = limits
         self._unanswered = unanswered
+        # what counted as this connection until now
+        self.handshake: Handshake | None = None
         self._is_surplus = False
         # what follows is read and thrown away
         self._is_over = False
+        # what was read since
+        self._thrown_bytes = 0
         # of a head that is not complete, so far
         self._head_bytes = 0
-        # whether a head in what is being read may be too large and has to be measured
-        self._is_long = False
+        # of the body of the piece that is being read, with what its chunks need around them
+        self._body_bytes = 0
+        # of a body that is not complete, so far: what came beside that
+        self._frame_bytes = 0
         # whether the head that was read asks for another protocol
         self._is_wishing = False
         self._refusal = _BROKEN
@@ -109,6 +127,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(transport)
+        self.connections.discard(self.handshake)
         self._since_s = self.loop.time()
         n_open = len(self.connections)
         if n_open > self._limits.connections:
@@ -125,21 +144,18 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came; what is no HTTP, or too much of it, is refused."""
         if self._is_over:
+            self._throw_away(len(data))
             return
-        self._is_long = self._head_bytes > 0 or len(data) > HEAD_BYTES
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as wish:
-            self._ignore_wish(data[wish.args[0] :])
+        if len(data) > _PIECE_BYTES:
+            for start in range(0, len(data), _PIECE_BYTES):
+                self.data_received(data[start : start + _PIECE_BYTES])
             return
-        except httptools.HttpParserError:
-            self._refuse_rest(self._refusal)
-            return
-        if self.cycle is None or self.cycle.scope is not self.scope:
-            self._note_open_head(len(data))
+        rest: bytes | None = data
+        while rest and not self._is_over:
+            rest = self._read(rest)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer, if there is room and the head is not too large.
+        """Begin to answer, if there is room and the head is neither too large nor ambiguous.
 
         Raises:
             ValueError: it is refused; the parser passes it on as an error of its own.
@@ -147,22 +163,48 @@ class LimitedProtocol(HttpToolsProtocol):
         if self._is_surplus:
             self._refusal = _SURPLUS
             raise ValueError("too many connections")
-        if len(self.headers) > HEAD_FIELDS or (self._is_long and self._measure_head() > HEAD_BYTES):
+        headers = self.headers
+        if len(headers) > HEAD_FIELDS or (self._head_bytes and self._measure_head() > HEAD_BYTES):
             self._refusal = _LARGE_HEAD
             raise ValueError("the head is too large")
-        self._head_bytes = 0
+        self._head_bytes = self._frame_bytes = 0
         if self.parser.should_upgrade():
             if self.parser.get_method() == b"CONNECT":
                 raise ValueError("this is no proxy")
             self._is_wishing = True
             return
+        fields = dict(headers)
+        if not is_plain(self.url, headers, fields):
+            self._check_head(headers)
+            fields = dict(headers)
+        cast("dict[str, Any]", self.scope)["fields"] = fields
+        # What the parser finds from here on are trailer fields, which nobody reads.
+        self.headers = []
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_chunk_header(self) -> None:
+        """Count what a chunk needs around it; the parser calls this for each chunk."""
+        self._body_bytes += _CHUNK_BYTES
+
     def on_message_complete(self) -> None:
-        """Let the request's body end."""
+        """Let the request's body end.
+
+        Raises:
+            ValueError: it has too many trailer fields; the parser passes it on as an error of its own.
+        """
         cycle = self.cycle
-        if cycle is not None and not self._is_wishing and not cycle.response_complete:
-            cycle.more_body = False
+        if cycle is None or self._is_wishing:
+            return
+        if len(self.headers) > HEAD_FIELDS:
+            self._refusal = _LARGE_FRAME
+            raise ValueError("there are too many trailer fields")
+        cycle.more_body = False
+        if not cycle.response_complete:
             cycle.message_event.set()
 
     def on_response_complete(self) -> None:
@@ -209,19 +251,54 @@ class LimitedProtocol(HttpToolsProtocol):
             case _:
                 pass
 
-    def _ignore_wish(self, rest: bytes) -> None:
-        """Read a request that asks for another protocol, as Java's client does, as if it had not asked.
+    def _read(self, data: bytes) -> bytes | None:
+        """Read what came up to where a request asks for another protocol; return what is to be read next."""
+        scope = self.scope
+        self._body_bytes = 0
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as wish:
+            return self._ignore_wish(data[wish.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse_rest(self._refusal)
+            return None
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not self.scope:
+            self._note_open_head(len(data))
+        elif cycle.more_body and self.scope is scope:
+            # NOTE: of the piece in which a request begins nothing counts; it is smaller than what is allowed.
+            self._frame_bytes = max(0, self._frame_bytes + len(data) - self._body_bytes)
+            if self._frame_bytes > HEAD_BYTES or len(self.headers) > HEAD_FIELDS:
+                self._refuse_rest(_LARGE_FRAME)
+        return None
+
+    def _throw_away(self, n_bytes: int) -> None:
+        self._thrown_bytes += n_bytes
+        if self._thrown_bytes > _LINGER_BYTES and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def _ignore_wish(self, rest: bytes) -> bytes:
+        """Return a request that asks for another protocol, as Java's client does, as if it had not asked.
 
         NOTE: the parser takes what follows such a head for the other protocol, and with it the request's body.
         """
         self._is_wishing = False
-        fields = [(name, value) for name, value in self.headers if name != b"upgrade"]
-        lines = [
-            b"%b: %b\r\n" % (name, _WISH.sub(b"", value) if name == b"connection" else value) for name, value in fields
-        ]
-        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (self.parser.get_method(), self.url, b"".join(lines))
+        parser = self.parser
+        head = write_without_wish(parser.get_method(), self.url, parser.get_http_version(), self.headers)
         self.parser = httptools.HttpRequestParser(self)
-        self.data_received(head + rest)
+        return head + rest
+
+    def _check_head(self, headers: Fields) -> None:
+        """Refuse a head that two readers would understand differently.
+
+        Raises:
+            ValueError: as `check_head`.
+        """
+        try:
+            check_head(self.url, headers)
+        except ValueError as error:
+            self._refusal = Refusal(400, "malformed", str(error))
+            raise
 
     def _find_phase(self) -> Phase:
         cycle = self.cycle

@@ -15,6 +15,8 @@ from petla.core.errors import (
     NotFoundError,
     PetlaError,
     UnavailableError,
+    UnknownEncodingError,
+    UnknownHostError,
     UnknownKeyError,
     UserCodeError,
 )
@@ -24,6 +26,8 @@ Headers = list[tuple[bytes, bytes]]
 JSON = (b"content-type", b"application/json")
 PLAIN = (b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
 RETRY_AFTER = (b"retry-after", b"1")
+# what bodies of requests may be compressed with
+ACCEPT_ENCODING = (b"accept-encoding", b"gzip, deflate")
 ASK_FOR_KEY = (b"www-authenticate", b"Bearer")
 # what answered in the place of the version that was asked
 SERVED_BY = b"x-petla-served-by"
@@ -31,9 +35,11 @@ SERVED_BY = b"x-petla-served-by"
 # the nearest family decides
 _STATUSES: tuple[tuple[type[PetlaError], int], ...] = (
     (MalformedError, 400),
+    (UnknownEncodingError, 415),
     (InvalidError, 422),
     (NotFoundError, 404),
     (UnknownKeyError, 401),
+    (UnknownHostError, 421),
     (ForbiddenError, 403),
     (ConflictError, 409),
     (LimitedError, 429),
@@ -91,6 +97,8 @@ def headers_of(error: PetlaError, length: int) -> Headers:
         return [*headers, (b"retry-after", b"%d" % math.ceil(error.retry_after_s))]
     if status == 503:
         return [*headers, RETRY_AFTER]
+    if status == 415:
+        return [*headers, ACCEPT_ENCODING]
     return [*headers, ASK_FOR_KEY] if status == 401 else headers
 
 
