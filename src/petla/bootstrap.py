@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     import uvicorn
 
+    from petla.loop.lease import Lease
     from petla.serving.supervisor import Supervisor
     from petla.storage.certificates import Certificate
 
@@ -175,10 +176,10 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     address, certificate = address_of(workspace, listener), open_certificate(workspace.root, workspace.project.control)
     error_page = make_error_page(workspace)
     app = make_app(workspace, base_url=address, extra_routes=make_routes(workspace), error_page=error_page)
-    server, stop = make_server(app, certificate), threading.Event()
+    server, stop, controller = make_server(app, certificate), threading.Event(), Controller(workspace)
     _stop_on_signal(server)
     beside = [
-        threading.Thread(target=Controller(workspace).run, args=(stop,), name="controller"),
+        threading.Thread(target=controller.run, args=(stop,), name="controller"),
         threading.Thread(target=Courier(workspace).run, args=(stop,), name="courier"),
     ]
     threading.Thread(target=_watch_parent, args=(parent, server, certificate), daemon=True).start()
@@ -192,7 +193,7 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
         stop.set()
         for thread in beside:
             thread.join()
-        _ship_the_rest(workspace)
+        _ship_the_rest(workspace, controller.lease)
 
 
 def _publish_again(workspace: Workspace) -> None:
@@ -205,6 +206,7 @@ def _publish_again(workspace: Workspace) -> None:
     from petla.deployments.snapshot import snapshot_path
 
     try:
+        workspace.ledger.require_own()
         republish(workspace)
     except UnavailableError as error:
         if not is_outage(error) or not snapshot_path(workspace.state).exists():
@@ -329,14 +331,18 @@ def _leave_terminal() -> None:
                 os.dup2(nowhere.fileno(), stream)
 
 
-def _ship_the_rest(workspace: Workspace) -> None:
+def _ship_the_rest(workspace: Workspace, lease: "Lease") -> None:
+    """Ship what the workers wrote last, unless another control plane does so; then give the lease back."""
     from petla.decisions.shipper import after, ship
     from petla.loop.controller import make_counters
     from petla.monitoring.rollouts.counting import make_shadow_counter
 
     counters, shadow_counters = make_counters(workspace), [make_shadow_counter(workspace)]
     try:
-        ship(workspace, counters, shadow_counters, is_over=after(_LAST_SHIPMENT_S))
-    except UnavailableError as error:
+        if lease.hold():
+            ship(workspace, counters, shadow_counters, is_over=after(_LAST_SHIPMENT_S))
+    except PetlaError as error:
         note(f"petla: {error.message}")
         note("what the workers wrote is kept in the spool, and shipped after the next 'petla up'")
+    finally:
+        lease.release()

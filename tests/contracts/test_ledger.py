@@ -6,15 +6,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sqlalchemy import Delete, Update, delete, func, insert, select, update
+from sqlalchemy import Delete, Insert, Update, delete, func, insert, select, update
 
 from petla.core.clock import utc_now
-from petla.core.digests import digest_value
-from petla.core.errors import CorruptError
+from petla.core.digests import canonical_json, digest_value
+from petla.core.errors import ConflictError, CorruptError, InvalidError
 from petla.storage.database import open_database, reading, writing
-from petla.storage.ledger import GENESIS, Entry, Head, Ledger
+from petla.storage.ledger import GENESIS, LONGEST_REASON, Entry, Head, Ledger, shortened
 from petla.storage.signing import Keyring
-from petla.storage.tables import audit, snapshots
+from petla.storage.tables import audit, model_versions, projects, snapshots
 from tests.contracts.processes import GATE, run_python, run_together
 
 CHANGE = """
@@ -246,12 +246,103 @@ class TestVerify:
         with pytest.raises(CorruptError, match="head is missing"):
             ledger.verify()
 
-    def test_missing_head_file_of_one_entry_is_accepted(self, ledger: Ledger, tmp_path: Path) -> None:
-        # a crash right after the very first commit
-        _tamper(ledger, delete(audit).where(audit.c.seq > 1))
+    @pytest.mark.parametrize("last", [0, 1, 2])
+    @pytest.mark.parametrize("is_row_removed", [False, True])
+    def test_entries_removed_together_with_the_head_file_are_found(
+        self, ledger: Ledger, tmp_path: Path, last: int, is_row_removed: bool
+    ) -> None:
+        _tamper(ledger, delete(audit).where(audit.c.seq > last))
+        (tmp_path / "head").unlink()
+        if is_row_removed:
+            _tamper(ledger, delete(projects))
+
+        with pytest.raises(CorruptError, match=r"was removed|is missing"):
+            ledger.verify()
+        with pytest.raises(CorruptError, match=r"was removed|is missing"):
+            _change(ledger, 4)
+
+    def test_trail_that_was_begun_again_is_found(self, ledger: Ledger, tmp_path: Path) -> None:
+        _register(ledger)
+        _tamper(ledger, delete(audit))
+        _tamper(ledger, delete(projects))
+        (tmp_path / "head").unlink()
+        kept = _take_rows(ledger)
+        _change(ledger, 9)
+        _tamper(ledger, insert(model_versions).values(kept))
+
+        with pytest.raises(CorruptError, match="no audit entry registered model version delay:1"):
+            ledger.verify()
+
+    def test_changed_row_of_the_project_is_found(self, ledger: Ledger, tmp_path: Path) -> None:
+        entry = _get(ledger, 2)
+        _tamper(ledger, delete(audit).where(audit.c.seq > 2))
+        _tamper(ledger, update(projects).values(seq=2, hash=entry.hash))
         (tmp_path / "head").unlink()
 
-        assert ledger.verify() == 1
+        with pytest.raises(CorruptError, match="project's row is not signed"):
+            ledger.verify()
+
+    def test_trail_of_the_first_release_gets_its_row_with_the_next_change(self, ledger: Ledger, tmp_path: Path) -> None:
+        _make_old(ledger, tmp_path)
+
+        assert ledger.verify() == 3
+        ledger.require_own()
+        _change(ledger, 4)
+        assert ledger.verify() == 4
+        _tamper(ledger, delete(projects))
+        with pytest.raises(CorruptError, match="project's row is missing"):
+            ledger.verify()
+
+
+class TestOwner:
+    def test_another_folder_of_the_same_name_changes_nothing(self, ledger: Ledger, tmp_path: Path) -> None:
+        keys = Keyring(tmp_path / "strange")
+        other = Ledger(ledger.engine, project="flights", keys=keys, head_path=tmp_path / "head2", clock=utc_now)
+
+        for _ in range(2):
+            with pytest.raises(ConflictError, match="belongs to another folder") as caught:
+                _change(other, 4)
+            with pytest.raises(ConflictError, match="belongs to another folder"):
+                other.require_own()
+            keys.prepare()
+
+        assert "petla/keys" in caught.value.hint
+        assert _count(ledger) == (3, 3)
+        assert ledger.verify() == 3
+
+    def test_another_folder_with_the_same_key_goes_on(self, ledger: Ledger, tmp_path: Path) -> None:
+        keys = Keyring(tmp_path / "keys")
+        other = Ledger(ledger.engine, project="flights", keys=keys, head_path=tmp_path / "head2", clock=utc_now)
+        _change(other, 4)
+        _change(ledger, 5)
+
+        assert (ledger.verify(), other.verify()) == (5, 5)
+
+    def test_lost_key_is_not_replaced(self, ledger: Ledger, tmp_path: Path) -> None:
+        for name in ("signing.key", "signing.pub"):
+            (tmp_path / "keys" / name).unlink()
+        again = Ledger(
+            ledger.engine,
+            project="flights",
+            keys=Keyring(tmp_path / "keys", evidence=tmp_path / "head"),
+            head_path=tmp_path / "head",
+            clock=utc_now,
+        )
+
+        with pytest.raises(ConflictError, match="belongs to another folder"):
+            _change(again, 4)
+
+        assert not (tmp_path / "keys" / "signing.key").exists()
+
+    def test_reason_that_is_too_long_is_refused(self, ledger: Ledger) -> None:
+        with (
+            pytest.raises(InvalidError, match=r"`reason` must have at most 10,000 characters, got 900,000"),
+            ledger.change(actor="ann", action="model.deployed", subject="delay:4", reason="x" * 900_000),
+        ):
+            pass
+
+        assert _count(ledger) == (3, 3)
+        assert len(shortened("x" * 900_000)) <= LONGEST_REASON
 
     def test_head_file_made_from_the_database_is_found(self, ledger: Ledger, tmp_path: Path) -> None:
         entry = _get(ledger, 2)
@@ -295,7 +386,7 @@ def _get(ledger: Ledger, seq: int) -> Entry:
     return ledger.list_entries(after=seq - 1, limit=1)[0]
 
 
-def _tamper(ledger: Ledger, statement: Update | Delete) -> None:
+def _tamper(ledger: Ledger, statement: Insert | Update | Delete) -> None:
     with writing(ledger.engine) as connection:
         connection.execute(statement)
 
@@ -306,6 +397,39 @@ def _copy(ledger: Ledger, source: int, target: int) -> None:
         connection.execute(insert(audit).values(dict(row._mapping) | {"seq": target}))
 
 
+def _register(ledger: Ledger) -> None:
+    with ledger.change(actor="ann", action="model.registered", subject="delay:1") as change:
+        row = {"project": "flights", "model": "delay", "version": 1, "state": "candidate", "run_id": 1, "package": "p"}
+        rest = {"certificate": "{}", "verdict": "", "created_at": change.now}
+        change.connection.execute(insert(model_versions).values(row | rest))
+        change.record(package="p")
+
+
+def _take_rows(ledger: Ledger) -> list[dict[str, object]]:
+    """Take the versions away, and what else only an entry explains."""
+    with writing(ledger.engine) as connection:
+        rows = [dict(row._mapping) for row in connection.execute(select(model_versions))]
+        for table in (model_versions, snapshots):
+            connection.execute(delete(table))
+        return rows
+
+
+def _make_old(ledger: Ledger, folder: Path) -> None:
+    """Make the trail what the first release wrote: no entry names the key, and the project has no row."""
+    last = GENESIS
+    for entry in ledger.list_entries():
+        bare = {name: value for name, value in entry.details.items() if name != "public_key"}
+        old = msgspec.structs.replace(entry, details=bare, previous=last, hash="")
+        old = msgspec.structs.replace(old, hash=digest_value(old))
+        values: dict[str, object] = {"details": canonical_json(bare).decode(), "previous": last, "hash": old.hash}
+        signature = ledger._keys.sign(ledger._sealed("entry", old))
+        _tamper(ledger, update(audit).where(audit.c.seq == old.seq).values(values | {"signature": signature}))
+        last = old.hash
+    _tamper(ledger, delete(projects))
+    head = Head(3, last, ledger._keys.sign(ledger._sealed("head", Head(3, last))))
+    (folder / "head").write_bytes(msgspec.json.encode(head))
+
+
 def _rewrite(ledger: Ledger, seq: int, alter: Callable[[Entry], Entry]) -> None:
     """Alter an entry and give it the hash that it should have; only the signature cannot be made."""
     entry = msgspec.structs.replace(alter(_get(ledger, seq)), hash="")
@@ -314,8 +438,8 @@ def _rewrite(ledger: Ledger, seq: int, alter: Callable[[Entry], Entry]) -> None:
 
 
 def _replace_all(ledger: Ledger, keys: Keyring, head_path: Path) -> None:
-    _tamper(ledger, delete(audit))
-    _tamper(ledger, delete(snapshots))
+    for table in (audit, snapshots, projects):
+        _tamper(ledger, delete(table))
     forged = Ledger(ledger.engine, project="flights", keys=keys, head_path=head_path, clock=utc_now)
     for number in (1, 2, 3, 4):
         _change(forged, number)

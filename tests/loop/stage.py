@@ -13,8 +13,8 @@ from petla.loop.approval import Approval
 from petla.loop.approvals import ask
 from petla.loop.retraining.retrainings import begin, move_on
 from petla.loop.retraining.states import Retraining, RetrainingState
+from petla.models import registry
 from petla.models.package import ONNX_FILE, Package, Parity, read_seal, store_package
-from petla.models.records import insert_version, update_verdict
 from petla.models.states import State
 from petla.models.version import Certificate, ModelVersion
 from petla.monitoring.finding import Finding
@@ -80,10 +80,8 @@ def add_version(ws: Workspace, version: int, state: State, verdict: Verdict | No
         verdict=None if verdict is None else msgspec.json.encode(verdict),
         created_at="2013-07-01",
     )
-    with writing(ws.engine) as connection:
-        insert_version(connection, ws.name, made)
-        if verdict is not None:
-            update_verdict(connection, ws.name, ("delay", version), msgspec.json.encode(verdict))
+    with ws.ledger.change(actor="ann", action="project.restored", subject=f"delay:{version}") as change:
+        registry.restore(change, ws.name, made, state)
     return made
 
 

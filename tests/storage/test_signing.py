@@ -76,6 +76,7 @@ def test_verifying_makes_no_key(tmp_path: Path) -> None:
 
 
 def test_damaged_key_is_named(keys: Keyring) -> None:
+    (keys.folder / "signing.key").unlink()
     (keys.folder / "signing.pub").write_bytes(b"short")
 
     with pytest.raises(CorruptError, match=r"signing\.pub is missing or damaged"):
@@ -90,6 +91,54 @@ def test_secret_key_is_for_its_owner_only_and_made_once(keys: Keyring) -> None:
 
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"\1" * 32])
+def test_public_key_is_derived_and_the_secret_one_stays(keys: Keyring, content: bytes | None) -> None:
+    secret, public = (keys.folder / "signing.key").read_bytes(), (keys.folder / "signing.pub").read_bytes()
+    signature = keys.sign(b"content")
+    (keys.folder / "signing.pub").unlink()
+    if content is not None:
+        (keys.folder / "signing.pub").write_bytes(content)
+
+    again = Keyring(keys.folder)
+    again.verify(b"content", signature, what="package")
+    again.prepare()
+
+    assert (keys.folder / "signing.key").read_bytes() == secret
+    assert (keys.folder / "signing.pub").read_bytes() == public
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short"])
+@pytest.mark.parametrize("has_public", [True, False])
+def test_lost_or_damaged_secret_key_is_never_replaced(
+    keys: Keyring, tmp_path: Path, content: bytes | None, has_public: bool
+) -> None:
+    evidence = tmp_path / "audit.head"
+    evidence.touch()
+    (keys.folder / "signing.key").unlink()
+    if content is not None:
+        (keys.folder / "signing.key").write_bytes(content)
+    if not has_public:
+        (keys.folder / "signing.pub").unlink()
+    before = {path.name: path.read_bytes() for path in keys.folder.glob("signing*")}
+
+    again = Keyring(keys.folder, evidence=evidence)
+    for attempt in (again.prepare, lambda: again.sign(b"content")):
+        with pytest.raises(CorruptError, match=r"signing\.key is missing or damaged"):
+            attempt()
+
+    assert {path.name: path.read_bytes() for path in keys.folder.glob("signing*")} == before
+
+
+def test_keys_that_others_may_read_are_taken_back(keys: Keyring) -> None:
+    keys.folder.chmod(0o777)
+    (keys.folder / "signing.key").chmod(0o666)
+
+    Keyring(keys.folder).prepare()
+
+    assert keys.folder.stat().st_mode & 0o777 == 0o700
+    assert (keys.folder / "signing.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_processes_that_begin_at_once_share_one_key(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from petla.models.states import State
 from petla.models.version import Certificate
 from petla.storage import tables
 from petla.storage.database import writing
+from petla.storage.ledger import Change
 from petla.storage.workspace import Workspace
 
 PROJECT = """
@@ -96,7 +97,7 @@ def seed_loop(ws: Workspace, model: str = "delay") -> None:
     packages = [_store_package(ws, model, version) for version in (1, 2, 3)]
     with ws.ledger.change(actor="Ada Lovelace", action="model.deployed", subject=f"{model}:2") as change:
         change.record(live=2, standby=1)
-        _seed_versions(ws, change.connection, model, packages)
+        _seed_versions(ws, change, model, packages)
         _add(
             change.connection,
             tables.deployments,
@@ -123,7 +124,7 @@ def seed_after_swap(ws: Workspace, model: str) -> None:
     """Write a model that was swapped some windows ago and is healthy since."""
     packages = [_store_package(ws, model, version) for version in (1, 2, 3)]
     with ws.ledger.change(actor="Ada Lovelace", action="model.deployed", subject=f"{model}:2") as change:
-        _seed_versions(ws, change.connection, model, packages)
+        _seed_versions(ws, change, model, packages)
         live = {"live": 2, "standby": 1, "changed_at": _at(90), "changed_by": "Ada Lovelace"}
         _add(change.connection, tables.deployments, ws, model=model, **live)
         _seed_windows(ws, change.connection, model, version=1)
@@ -148,12 +149,13 @@ QUESTION = (
 )
 
 
-def _seed_versions(ws: Workspace, connection: Connection, model: str, packages: list[str]) -> None:
+def _seed_versions(ws: Workspace, change: Change, model: str, packages: list[str]) -> None:
     states = {1: State.RETIRED, 2: State.PRODUCTION, 3: State.TESTING}
     for version, state in states.items():
         certificate = _make_certificate(version, packages[version - 1])
+        change.record(**{f"{model}:{version}": {"package": packages[version - 1], "state": state}})
         _add(
-            connection,
+            change.connection,
             tables.model_versions,
             ws,
             model=model,

@@ -19,7 +19,7 @@ from petla.deployments.records import DeploymentRow
 from petla.deployments.server import find_server, list_acknowledgements
 from petla.deployments.snapshot import Acknowledgement, Route, Variant, VersionStatus
 from petla.models import registry
-from petla.models.package import load_package
+from petla.models.package import Package, load_version
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
 
@@ -133,7 +133,7 @@ def publish_policy(ws: Workspace, model: str, *, actor: str, reason: str = "", w
         if now is None:
             raise NotFoundError(f"nothing serves for model {model}", hint="'petla deploy' publishes the policy as well")
         policy = policy_of(ws, model)
-        require_fit(policy, model, load_package(ws.objects, ws.keys, now.live.package).signature)
+        require_fit(policy, model, _load(ws, model, now.live).signature)
         route, subject = msgspec.structs.replace(now, policy=policy), f"{model}:{now.live.version}"
         move = Move(model=model, route=route, action="policy.published", subject=subject, actor=actor, reason=reason)
         return deployment_after(ws, model, carry_out(ws, move, wait_s))
@@ -175,11 +175,11 @@ def make_champion(ws: Workspace, model: str, version: int, now: Route | None, *,
     Raises:
         NotFoundError: there is no such version.
         InvalidError: the project file's policy does not fit it.
-        CorruptError: its package is damaged.
+        CorruptError: its package is damaged or another version's, or no audit entry explains its state.
     """
     live = _variant_of(ws, model, version)
     # Verified here as well: what cannot be loaded is refused before anything is changed.
-    package = load_package(ws.objects, ws.keys, live.package)
+    package = _load(ws, model, live)
     policy = policy_of(ws, model)
     if not is_return:
         require_fit(policy, model, package.signature)
@@ -195,7 +195,12 @@ def make_champion(ws: Workspace, model: str, version: int, now: Route | None, *,
 
 def _variant_of(ws: Workspace, model: str, version: int) -> Variant:
     found = registry.get_version(ws, model, version)
+    registry.require_explained(ws, found)
     return Variant(found.version, found.package)
+
+
+def _load(ws: Workspace, model: str, variant: Variant) -> Package:
+    return load_version(ws.objects, ws.keys, variant.package, model, variant.version)
 
 
 def _deployment_of(

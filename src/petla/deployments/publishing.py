@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from petla.core.digests import digest_bytes
 from petla.core.errors import UnavailableError
 from petla.deployments import records
 from petla.deployments.beside.rollout import Rollout, RolloutArm, RolloutKind, RolloutState
@@ -26,7 +27,7 @@ from petla.deployments.snapshot import Route, Snapshot, read_snapshot, snapshot_
 from petla.models import registry
 from petla.storage.database import reading
 from petla.storage.files import lock, write_atomic
-from petla.storage.ledger import Change
+from petla.storage.ledger import Change, shortened
 from petla.storage.workspace import Workspace
 
 logger = logging.getLogger(__name__)
@@ -172,7 +173,9 @@ def _commit(ws: Workspace, move: Move, before: Route | None) -> Snapshot:
             begun = msgspec.structs.replace(move.begins, started_at=change.now, stepped_at=change.now)
             change.record(rollout=records.add_rollout(change.connection, ws.name, begun))
         snapshot = _add_snapshot(ws, change, move.model, move.route)
-        change.record(before=before.live.version if before is not None else None, snapshot=snapshot.number)
+        change.record(
+            before=before.live.version if before is not None else None, **_describe_snapshot(snapshot, move.model)
+        )
         if move.route is not None:
             change.record(package=move.route.live.package, arms=_describe(move.route))
     return snapshot
@@ -183,7 +186,9 @@ def _undo(ws: Workspace, model: str, before: Route | None, refused: Snapshot, fa
     bad = refused.routes[model]
     back = take_back(before, bad)
     subject = f"{model}:{bad.live.version}"
-    with ws.ledger.change(actor=actor, action="deployment.taken_back", subject=subject, reason=failure) as change:
+    with ws.ledger.change(
+        actor=actor, action="deployment.taken_back", subject=subject, reason=shortened(failure)
+    ) as change:
         for version, state in list_moves(bad, back, is_refused=True):
             registry.move(change, ws.name, model, version, state)
         _put_row(change, ws, model, bad, back, actor)
@@ -200,7 +205,7 @@ def _undo(ws: Workspace, model: str, before: Route | None, refused: Snapshot, fa
         _end_rollouts(change, ws, move)
         records.mark_refused(change.connection, ws.name, model, refused.at, failure)
         snapshot = _add_snapshot(ws, change, model, back)
-        change.record(before=bad.live.version, snapshot=snapshot.number)
+        change.record(before=bad.live.version, **_describe_snapshot(snapshot, model))
     _publish(ws, snapshot)
 
 
@@ -251,6 +256,18 @@ def _describe(route: Route) -> dict[str, float]:
     """Return the shares of a route for the audit trail."""
     shares = {f"{arm.name}:{arm.variant.version}": arm.share for arm in (route.split.arms if route.split else ())}
     return shares | ({f"shadow:{route.shadow.variant.version}": route.shadow.share} if route.shadow else {})
+
+
+def _describe_snapshot(snapshot: Snapshot, model: str) -> dict[str, object]:
+    """Return what the audit trail keeps of a snapshot, so that no other one passes for it."""
+    route = snapshot.routes.get(model)
+    live = route.live.version if route else None
+    standby = route.standby.version if route and route.standby else None
+    return {
+        "snapshot": snapshot.number,
+        "document": digest_bytes(msgspec.json.encode(snapshot)),
+        "served": {"model": model, "live": live, "standby": standby},
+    }
 
 
 def _add_snapshot(ws: Workspace, change: Change, model: str, route: Route | None) -> Snapshot:

@@ -15,11 +15,12 @@ from petla.gates.service import check_dirty_rows, check_latency
 from petla.gates.verdict import Check, Verdict
 from petla.models.conversion.features import list_rows, list_truths
 from petla.models.metrics import make_outcome
-from petla.models.package import Package, load_package
+from petla.models.package import Package, load_version
 from petla.models.registry import find_champion, move, set_verdict
 from petla.models.runtime.running import Runtime, open_runtime
 from petla.models.states import State, require_move
 from petla.models.version import ModelVersion
+from petla.storage.ledger import shortened
 from petla.storage.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def judge(ws: Workspace, version: ModelVersion, training: "pl.DataFrame", holdou
     )
     to = State.TESTING if verdict.passed else State.REJECTED
     reason = "; ".join(check.message for check in verdict.checks if not check.passed) or "every gate passed"
-    with ws.ledger.change(actor=ws.actor, action="model.judged", subject=subject, reason=reason) as change:
+    with ws.ledger.change(actor=ws.actor, action="model.judged", subject=subject, reason=shortened(reason)) as change:
         move(change, ws.name, version.model, version.version, to)
         set_verdict(change, ws.name, version.model, version.version, msgspec.json.encode(verdict))
         change.record(
@@ -97,7 +98,7 @@ def _contest(
 
 @contextmanager
 def _running(ws: Workspace, version: ModelVersion) -> Iterator[tuple[Package, Runtime]]:
-    package = load_package(ws.objects, ws.keys, version.package)
+    package = load_version(ws.objects, ws.keys, version.package, version.model, version.version)
     runtime = open_runtime(package, ws.objects)
     try:
         yield package, runtime

@@ -11,6 +11,7 @@ from petla.core.errors import ConflictError, NotFoundError
 from petla.core.project import PROJECT_FILE, STATE_FOLDER, decode_project
 from petla.gates.training import package_run
 from petla.models.environment import list_environment
+from petla.models.package import name_package
 from petla.models.registry import get_version
 from petla.models.version import Certificate
 from petla.pipeline.plan import RunRequest
@@ -56,13 +57,15 @@ def reproduce(ws: Workspace, model: str, version: int, progress: Progress) -> Re
         try:
             _add_data(copy, ws, certificate)
             packaged = package_run(copy, run_pipeline(copy, model, request, progress))
+            # None: as 0.1.0 made them, without a number
+            digests = [name_package(copy, packaged.digest, number)[0] for number in (version, None)]
         finally:
             copy.close()
     return Reproduction(
         metrics_then=certificate.metrics,
         metrics_now=packaged.metrics,
         is_same=_are_same(certificate.metrics, packaged.metrics),
-        is_identical=packaged.digest == certificate.package,
+        is_identical=certificate.package in digests,
         changed_environment=_compare(certificate.environment, list_environment()),
     )
 

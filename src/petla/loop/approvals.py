@@ -23,7 +23,7 @@ from petla.loop.rollout import go_live
 from petla.models import registry
 from petla.models.states import State
 from petla.storage.database import reading
-from petla.storage.ledger import Change
+from petla.storage.ledger import Change, shortened
 from petla.storage.workspace import Workspace
 
 __all__ = ["Approval", "ApprovalState", "ask", "get_approval", "grant", "list_approvals", "refuse", "withdraw"]
@@ -77,7 +77,7 @@ def ask(ws: Workspace, retraining: Retraining, verdict: Verdict) -> Approval:
         )
         number = records.add_approval(change.connection, ws.name, approval)
         move_within(change, ws.name, retraining, RetrainingState.WAITING, approval_id=number)
-        change.record(question=approval.question)
+        change.record(approval=number, question=approval.question)
     return msgspec.structs.replace(approval, id=number)
 
 
@@ -141,7 +141,9 @@ def withdraw(ws: Workspace, retraining: Retraining, reason: str, *, to: Retraini
     """Take back a question that lost its meaning, and move its retraining to where that leaves it."""
     asked = get_approval(ws, retraining.approval_id or 0)
     subject = f"{asked.model}:{asked.version}"
-    with ws.ledger.change(actor=CONTROLLER, action="approval.withdrawn", subject=subject, reason=reason) as change:
+    with ws.ledger.change(
+        actor=CONTROLLER, action="approval.withdrawn", subject=subject, reason=shortened(reason)
+    ) as change:
         _answer(change, ws.name, asked, ApprovalState.WITHDRAWN, CONTROLLER, reason)
         move_within(change, ws.name, retraining, to, outcome=reason)
 

@@ -21,6 +21,7 @@ from petla.deployments.beside.rollouts import list_rollouts
 from petla.deployments.deploy import republish, take_back_refused
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
+from petla.loop.lease import Lease
 from petla.loop.retraining.policy import Situation, Start, Step, decide
 from petla.loop.retraining.retrainings import CONTROLLER, begin, list_retrainings
 from petla.loop.retraining.states import Retraining
@@ -69,6 +70,7 @@ class Controller:
         self._counters = make_counters(ws, self._references)
         self._shadow_counters = [make_shadow_counter(ws, self._references)]
         self._trainer = Trainer(ws)
+        self.lease = Lease(ws)
         # once set, the rest of a long backlog is left to the next controller
         self._stop = threading.Event()
         self._waits: NotBefore = {}
@@ -81,11 +83,7 @@ class Controller:
 
     def tick(self) -> None:
         """Do one pass: ship, judge, open incidents, take one step of each retraining."""
-        # a command that was killed may have left rows without the file that the workers read
-        republish(self._ws)
-        publish_keys(self._ws)
-        with contextlib.suppress(BusyError):
-            take_back_refused(self._ws)
+        self.tend_workers()
         is_over = after(_SHIPPING_S, self._stop)
         ship(self._ws, self._counters, self._shadow_counters, limit_rows=_SHIPPED_AT_ONCE, is_over=is_over)
         self._advance_rollouts()
@@ -101,14 +99,35 @@ class Controller:
         if time.monotonic() >= self._expire_at_s and not self._retention.expire():
             self._expire_at_s = time.monotonic() + _EXPIRE_S
 
+    def tend_workers(self) -> None:
+        """Let the workers of this state folder know what is to serve: all that is done where another one controls.
+
+        Raises:
+            ConflictError: the project of this name in the database is another folder's.
+            CorruptError: the database has lost entries of the audit trail, such as an empty one under the old name.
+        """
+        self._ws.ledger.require_own()
+        # a command that was killed may have left rows without the file that the workers read
+        republish(self._ws)
+        publish_keys(self._ws)
+        with contextlib.suppress(BusyError):
+            take_back_refused(self._ws)
+
     def run(self, stop: threading.Event) -> None:
-        """Tick until told to stop; an error of a tick is logged, and the tick is tried again later."""
+        """Tick until told to stop, as long as the lease is ours.
+
+        An error of a tick is logged, and the tick is tried again later. The lease is kept: what the workers wrote last
+        is shipped under it, and then the caller releases it.
+        """
         self._stop = stop
         pause = PAUSE_S
         try:
             while not stop.is_set():
                 try:
-                    self.tick()
+                    if self.lease.hold():
+                        self.tick()
+                    else:
+                        self.tend_workers()
                     if pause > PAUSE_S:
                         logger.warning("controller.recovered")
                     pause = PAUSE_S

@@ -1,13 +1,53 @@
-"""Rows of retrainings and approvals."""
+"""Rows of retrainings, approvals and the controller's lease."""
 
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from petla.loop.approval import Approval, ApprovalState
 from petla.loop.retraining.states import FINAL, Retraining, RetrainingState
-from petla.storage.tables import approvals, retrainings
+from petla.storage.tables import approvals, controllers, retrainings
+
+
+class LeaseRow(msgspec.Struct, frozen=True):
+    """Which control plane runs a project's controller."""
+
+    instance: str
+    # the same for all that share a state folder
+    place: str
+    host: str
+    pid: int
+    beat: int
+
+
+def find_lease(connection: Connection, project: str) -> LeaseRow | None:
+    """Return who has the lease, or None."""
+    row = connection.execute(select(controllers).where(controllers.c.project == project)).one_or_none()
+    return None if row is None else LeaseRow(row.instance, row.place, row.host, row.pid, row.beat)
+
+
+def take_lease(connection: Connection, project: str, lease: LeaseRow, before: LeaseRow | None) -> bool:
+    """Take the lease if it is still as it was; return whether it was. A row that another made first is refused."""
+    values = msgspec.structs.asdict(lease)
+    if before is None:
+        connection.execute(insert(controllers).values(values | {"project": project}))
+        return True
+    is_same = (controllers.c.instance == before.instance) & (controllers.c.beat == before.beat)
+    query = update(controllers).where(controllers.c.project == project, is_same).values(values)
+    return connection.execute(query).rowcount == 1
+
+
+def beat_lease(connection: Connection, project: str, instance: str) -> None:
+    """Show that the holder lives."""
+    mine = (controllers.c.project == project) & (controllers.c.instance == instance)
+    connection.execute(update(controllers).where(mine).values(beat=controllers.c.beat + 1))
+
+
+def remove_lease(connection: Connection, project: str, instance: str) -> None:
+    """Give the lease back, if it is still this one's."""
+    mine = (controllers.c.project == project) & (controllers.c.instance == instance)
+    connection.execute(delete(controllers).where(mine))
 
 
 def add_retraining(connection: Connection, project: str, retraining: Retraining) -> int:

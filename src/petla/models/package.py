@@ -1,6 +1,8 @@
 """A package: the signed manifest of one model, and its files in the object store.
 
 - A manifest is used only after its signature by the project's key was verified.
+- A version's package is used only under the name and number in its manifest. One of 0.1.0 says no number: it counts if
+  the signed entry that registered the version names it, which is looked at before anything is deployed.
 - A file is used only after its bytes were compared with the digest that the signed manifest names.
 """
 
@@ -47,6 +49,8 @@ class Package(msgspec.Struct, frozen=True, kw_only=True):
     """The manifest: everything that serving needs to know of a model version."""
 
     model: str
+    # 0: not registered yet; None: made by 0.1.0, which did not say
+    version: int | None = None
     kind: Literal["onnx", "python"]
     signature: Signature
     answer: AnswerTable
@@ -79,9 +83,7 @@ def store_package(ws: "Workspace", package: Package, files: dict[str, bytes]) ->
         UnavailableError: the disk is full or may not be written.
     """
     digests = {name: ws.objects.put_bytes(content) for name, content in files.items()}
-    manifest = msgspec.json.encode(msgspec.structs.replace(package, files=digests))
-    sealed = _Sealed(manifest, ws.keys.sign(_PURPOSE + manifest))
-    return ws.objects.put_bytes(msgspec.msgpack.encode(sealed))
+    return _seal(ws, msgspec.structs.replace(package, files=digests))
 
 
 def load_package(objects: ObjectStore, keys: Keyring, digest: str) -> Package:
@@ -102,6 +104,35 @@ def load_package(objects: ObjectStore, keys: Keyring, digest: str) -> Package:
     for file_digest in package.files.values():
         objects.verify(file_digest)
     return package
+
+
+def load_version(objects: ObjectStore, keys: Keyring, digest: str, model: str, version: int) -> Package:
+    """Read the package of a version, as `load_package` does; it must say that it is this one.
+
+    Raises:
+        NotFoundError: the package or one of its files is not in the store.
+        CorruptError: it is of another model or version, was altered, or is not signed by this project's key.
+    """
+    package = load_package(objects, keys, digest)
+    if package.model != model or package.version not in (version, None):
+        raise CorruptError(
+            f"package {digest} is of {package.model}:{package.version or 'no version'}, not of {model}:{version};"
+            " it was not used",
+            hint="see 'petla audit verify'",
+        )
+    return package
+
+
+def name_package(ws: "Workspace", digest: str, version: int | None) -> tuple[str, str]:
+    """Store a package again with its version's number in the manifest; return its digest and its signature.
+
+    Raises:
+        NotFoundError: it is not in the store.
+        CorruptError: it is not signed by this project's key, or was altered.
+    """
+    named = msgspec.structs.replace(load_package(ws.objects, ws.keys, digest), version=version)
+    digest = _seal(ws, named)
+    return digest, read_seal(ws.objects, digest)
 
 
 def read_file(objects: ObjectStore, package: Package, name: str) -> bytes:
@@ -126,6 +157,12 @@ def list_objects(objects: ObjectStore, digest: str) -> list[str]:
 def read_seal(objects: ObjectStore, digest: str) -> str:
     """Return a package's signature as hexadecimal digits, for people to read."""
     return _open(objects, digest).signature.hex()
+
+
+def _seal(ws: "Workspace", package: Package) -> str:
+    manifest = msgspec.json.encode(package)
+    sealed = _Sealed(manifest, ws.keys.sign(_PURPOSE + manifest))
+    return ws.objects.put_bytes(msgspec.msgpack.encode(sealed))
 
 
 def _open(objects: ObjectStore, digest: str) -> _Sealed:

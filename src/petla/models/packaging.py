@@ -75,6 +75,7 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     scores = made.scores[: holdout.height]
     package = Package(
         model=model,
+        version=0,
         kind="onnx" if ONNX_FILE in made.files else "python",
         signature=signature,
         answer=table.answer,

@@ -20,11 +20,16 @@ def insert_version(connection: Connection, project: str, version: ModelVersion) 
             state=version.state.value,
             run_id=version.run_id,
             package=version.package,
-            certificate=msgspec.json.encode(version.certificate).decode(),
+            certificate=encode_certificate(version.certificate),
             verdict="",
             created_at=version.created_at,
         )
     )
+
+
+def encode_certificate(certificate: Certificate) -> str:
+    """Return a certificate as its row has it."""
+    return msgspec.json.encode(certificate).decode()
 
 
 def newest_version(connection: Connection, project: str, model: str) -> int:

@@ -2,9 +2,10 @@
 
 import msgspec
 
+from petla.core.digests import digest_bytes
 from petla.core.errors import ConflictError, NotFoundError
 from petla.models import records
-from petla.models.package import list_objects
+from petla.models.package import list_objects, name_package
 from petla.models.states import State, require_move
 from petla.models.version import Certificate, ModelVersion
 from petla.pipeline.result import RunResult
@@ -23,6 +24,7 @@ __all__ = [
     "list_versions",
     "move",
     "register",
+    "require_explained",
     "restore",
     "set_verdict",
 ]
@@ -50,6 +52,7 @@ def register(ws: Workspace, run: RunResult, certificate: Certificate) -> ModelVe
     with reading(ws.engine) as connection:
         version = records.newest_version(connection, ws.name, run.model) + 1
     subject = f"{run.model}:{version}"
+    certificate = _with_named_package(ws, certificate, version)
     with ws.ledger.change(
         actor=ws.actor, action="model.registered", subject=subject, reason=certificate.cause
     ) as change:
@@ -67,7 +70,12 @@ def register(ws: Workspace, run: RunResult, certificate: Certificate) -> ModelVe
         )
         records.insert_version(change.connection, ws.name, made)
         change.record(
-            run=run.run_id, package=made.package, commit=run.commit, data=run.data, metrics=certificate.metrics
+            run=run.run_id,
+            package=made.package,
+            certificate=digest_bytes(records.encode_certificate(certificate).encode()),
+            commit=run.commit,
+            data=run.data,
+            metrics=certificate.metrics,
         )
     return made
 
@@ -124,15 +132,18 @@ def move(change: Change, project: str, model: str, version: int, to: State) -> N
     require_move(f"{model}:{version}", found.state, to)
     if not records.update_state(change.connection, project, found, to):
         raise ConflictError(f"model {model}:{version} was moved by somebody else at the same moment", hint="look again")
-    change.record(**{f"{model}:{version}": {"from": found.state, "to": to}})
+    _record(change, f"{model}:{version}", {"from": found.state, "to": to})
 
 
 def restore(change: Change, project: str, version: ModelVersion, state: State) -> None:
     """Add a version as it was elsewhere, in a state, within a caller's change."""
     records.insert_version(change.connection, project, msgspec.structs.replace(version, state=state))
+    certificate = digest_bytes(records.encode_certificate(version.certificate).encode())
+    said = {"package": version.package, "state": state, "certificate": certificate}
     if version.verdict is not None:
         records.update_verdict(change.connection, project, (version.model, version.version), version.verdict)
-    change.record(**{f"{version.model}:{version.version}": {"package": version.package, "state": state}})
+        said["verdict"] = digest_bytes(version.verdict)
+    _record(change, f"{version.model}:{version.version}", said)
 
 
 def set_verdict(change: Change, project: str, model: str, version: int, verdict: bytes) -> None:
@@ -143,6 +154,31 @@ def set_verdict(change: Change, project: str, model: str, version: int, verdict:
     """
     if not records.update_verdict(change.connection, project, (model, version), verdict):
         raise _unknown(model, version)
+    _record(change, f"{model}:{version}", {"verdict": digest_bytes(verdict)})
+
+
+def require_explained(ws: Workspace, version: ModelVersion) -> None:
+    """Accept a version only if its state and its package are what the signed audit entries say.
+
+    Raises:
+        CorruptError: they are not; the message says what differs.
+    """
+    witness = ws.ledger.recall(f"{version.model}:{version.version}")
+    witness.require(version.model, version.version, state=version.state, package=version.package)
+
+
+def _with_named_package(ws: Workspace, certificate: Certificate, version: int) -> Certificate:
+    try:
+        package, seal = name_package(ws, certificate.package, version)
+    except (NotFoundError, ValueError):
+        # No such object, or no digest at all. What cannot be loaded is refused when it is to be judged or deployed.
+        return certificate
+    return msgspec.structs.replace(certificate, package=package, seal=seal)
+
+
+def _record(change: Change, name: str, said: dict[str, str]) -> None:
+    """Add facts about a version to those that the entry has of it already."""
+    change.record(**{name: {**change.details.get(name, {}), **said}})
 
 
 def _unknown(model: str, version: int) -> NotFoundError:

@@ -8,7 +8,7 @@ import msgspec
 
 from petla.core.errors import CorruptError, NotFoundError
 from petla.data.profile.columns import ColumnProfile, Profile
-from petla.models.package import load_package
+from petla.models.package import load_version
 from petla.models.registry import get_version
 from petla.models.signature import Signature
 from petla.storage.workspace import Workspace
@@ -56,7 +56,7 @@ def open_references(ws: Workspace) -> ReferenceSource:
 
     def find(model: str, version: int) -> Reference:
         if (model, version) not in known:
-            package = load_package(ws.objects, ws.keys, get_version(ws, model, version).package)
+            package = load_version(ws.objects, ws.keys, get_version(ws, model, version).package, model, version)
             known[model, version] = Reference(
                 signature=package.signature, profile=package.profile, score=package.score_profile
             )

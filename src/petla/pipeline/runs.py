@@ -198,12 +198,13 @@ def _finish(ws: Workspace, plan: Plan, run_id: int, done: Executed) -> None:
 def _break_off(ws: Workspace, model: str, run_id: int, error: BaseException) -> None:
     """Mark a run as failed, or as interrupted if somebody stopped it."""
     from petla.pipeline.records import break_off_run
+    from petla.storage.ledger import shortened
 
     state = RunState.FAILED if isinstance(error, Exception) else RunState.INTERRUPTED
     said = error.message if isinstance(error, PetlaError) else f"{type(error).__name__}: {error}"
     # If the disk is full, the next run marks it; the error that brought us here is the one to show.
     with contextlib.suppress(UnavailableError):
-        with ws.ledger.change(actor=ws.actor, action=f"run.{state}", subject=model, reason=said) as change:
+        with ws.ledger.change(actor=ws.actor, action=f"run.{state}", subject=model, reason=shortened(said)) as change:
             break_off_run(change.connection, ws.name, run_id, state, said, change.now)
             change.record(run=run_id)
         _memory(ws).unlink(missing_ok=True)

@@ -23,7 +23,6 @@ from typing import NamedTuple
 import msgspec
 
 from petla.core.clock import to_text
-from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_batches
 from petla.decisions.record import Decision
 from petla.deployments.server import write_acknowledgement
@@ -38,7 +37,7 @@ from petla.deployments.snapshot import (
     snapshot_path,
     variants_of,
 )
-from petla.models.package import load_package
+from petla.models.package import load_version
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.serving.doors.inputs.pictures import require_pillow
 from petla.serving.doors.inputs.subjects import SubjectSchema
@@ -206,9 +205,7 @@ class Follower:
         return _Loading(versions, failures, lacking)
 
     def _open(self, model: str, variant: Variant, route: Route, tell: Tell) -> Loaded:
-        package = load_package(self._objects, self._keys, variant.package)
-        if package.model != model:
-            raise CorruptError(f"package {variant.package} is of model {package.model}, not of {model}")
+        package = load_version(self._objects, self._keys, variant.package, model, variant.version)
         schema = Schema(package.signature)
         if schema.pictures:
             require_pillow()

@@ -5,11 +5,13 @@
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
@@ -17,10 +19,10 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 
 from petla.core.errors import ConflictError, InvalidError, SetupError, UnavailableError
-from petla.storage.files import lock, make_folder, reported
+from petla.storage.files import keep_private, lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
-HEAD = "0006"
+HEAD = "0007"
 # as alembic makes it
 _VERSIONS = """
 CREATE TABLE alembic_version (
@@ -32,6 +34,8 @@ CREATE TABLE alembic_version (
 # partition is there, which it counts among the violated constraints. We have no check of our own.
 _TOO_LARGE = "54000"
 _NO_PARTITION = "23514"
+# a role that may not do it
+_NO_RIGHT = "42501"
 # what PostgreSQL says to those whom it does not let in. NOTE: its driver gives no code for what fails before there is a
 # connection, and a server that speaks another language than English is taken to be away.
 _SHUT_OUT = (
@@ -47,19 +51,20 @@ _migrating = threading.Lock()
 _ADDRESSES = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
 
 
-def open_database(address: str, *, lock_path: Path, wait_s: float = 30.0) -> Engine:
+def open_database(address: str, *, lock_path: Path, wait_s: float = 30.0, may_create: bool = True) -> Engine:
     """Open a database, creating or migrating it where needed.
 
     Args:
         address: SQLAlchemy address.
         lock_path: held while migrating, so that two commands started together do not both do it.
         wait_s: seconds to wait for a busy database.
+        may_create: an empty database is as good as any. False means that the project had one already.
 
     Raises:
         InvalidError: the address is none of SQLite or PostgreSQL.
         SetupError: it lets nobody in, is no database, or its driver is not installed.
         UnavailableError: it cannot be reached or written.
-        ConflictError: it was made by a newer Pętla.
+        ConflictError: it was made by a newer Pętla, or belongs to something else, or is empty and should not be.
     """
     url = _url_of(address)
     engine = _open_sqlite(url, wait_s) if url.get_backend_name() == "sqlite" else _open_postgresql(url, wait_s)
@@ -67,7 +72,7 @@ def open_database(address: str, *, lock_path: Path, wait_s: float = 30.0) -> Eng
         with explained(engine):
             if _version_of(engine) != HEAD:
                 with lock(lock_path, purpose="migrating the database", wait_s=wait_s):
-                    _migrate(engine)
+                    _migrate(engine, may_create)
     except BaseException:
         engine.dispose()
         raise
@@ -176,11 +181,19 @@ def _refuse_work(engine: Engine, error: Exception) -> UnavailableError:
     reason = getattr(error, "orig", error)
     message = f"database {engine.url.render_as_string(hide_password=True)}: {reason}"
     if _is_set_up_wrongly(engine, reason):
-        hint = "correct the address, user or password in PETLA_DATABASE, or else in storage.database of petla.toml"
-        return SetupError(message, hint=hint, field="storage.database")
+        return SetupError(message, hint=_hint_for(engine, reason), field="storage.database")
     return UnavailableError(
         message, hint="see that it is there, may be written and has space, then run the same command again"
     )
+
+
+def _hint_for(engine: Engine, reason: object) -> str:
+    if getattr(reason, "sqlstate", None) != _NO_RIGHT:
+        return "correct the address, user or password in PETLA_DATABASE, or else in storage.database of petla.toml"
+    user = engine.url.username or "the user"
+    if "schema" in str(reason):
+        return f"let the owner of the database run: GRANT CREATE ON SCHEMA public TO {user}"
+    return f"let the owner of the tables run: GRANT ALL ON ALL TABLES IN SCHEMA public TO {user}"
 
 
 def _is_set_up_wrongly(engine: Engine, reason: object) -> bool:
@@ -213,11 +226,22 @@ def _url_of(address: str) -> URL:
 
 def _open_sqlite(url: URL, wait_s: float) -> Engine:
     path = Path(url.database or "")
-    with reported(path):
-        make_folder(path.parent)
+    if path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        url = _read_only(path)
+    else:
+        with reported(path):
+            make_folder(path.parent)
     engine = create_engine(url, connect_args={"timeout": wait_s})
     _tune_sqlite(engine)
     return engine
+
+
+def _read_only(path: Path) -> URL:
+    """Return the address of a file that may only be read, such as one on a read-only file system."""
+    # NOTE: a log ahead needs files beside it. Where there are none nobody writes, and SQLite may do without.
+    is_used = any(path.with_name(f"{path.name}{end}").exists() for end in ("-wal", "-shm"))
+    query = {"uri": "true", "mode": "ro"} | ({} if is_used else {"immutable": "1"})
+    return URL.create("sqlite", database=f"file:{quote(str(path.absolute()))}", query=query)
 
 
 def _open_postgresql(url: URL, wait_s: float) -> Engine:
@@ -227,7 +251,9 @@ def _open_postgresql(url: URL, wait_s: float) -> Engine:
         )
     # libpq takes whole seconds and reads 0 as without end.
     connect_args = {"connect_timeout": max(2, round(wait_s))}
-    return create_engine(url, pool_pre_ping=True, connect_args=connect_args)
+    # NOTE: the transactions that write wait for each other by locks of their own; a role whose default is SERIALIZABLE
+    # would have them fail instead.
+    return create_engine(url, pool_pre_ping=True, connect_args=connect_args, isolation_level="READ COMMITTED")
 
 
 def _tune_sqlite(engine: Engine) -> None:
@@ -251,14 +277,38 @@ def _version_of(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, may_create: bool) -> None:
     # NOTE: alembic keeps what it is doing in globals of the process.
     with _migrating:
+        _require_ours(engine, may_create)
         _migrate_alone(engine)
+
+
+def _require_ours(engine: Engine, may_create: bool) -> None:
+    """Refuse a database that we would damage, before anything is written to it."""
+    where = engine.url.render_as_string(hide_password=True)
+    with engine.connect() as connection:
+        found = inspect(connection)
+        tables = {*found.get_table_names(), *found.get_view_names()}
+    is_ours = "alembic_version" in tables and (len(tables) == 1 or "audit" in tables)
+    if tables and not is_ours:
+        raise ConflictError(
+            f"database {where} holds tables of something else ({', '.join(sorted(tables)[:3])}); it was left as it is",
+            hint="name a database of its own in PETLA_DATABASE, or else in storage.database of petla.toml",
+            field="storage.database",
+        )
+    if not tables and not may_create:
+        raise ConflictError(
+            f"database {where} is empty, but this project has an audit trail; nothing was written to it",
+            hint="correct PETLA_DATABASE or storage.database, or bring the database back from a backup; "
+            "to begin anew in this one, move .petla/audit.head away",
+            field="storage.database",
+        )
 
 
 def _migrate_alone(engine: Engine) -> None:
     if engine.dialect.name == "sqlite":
+        keep_private(Path(engine.url.database or ""), 0o600)
         _keep_journal_ahead(engine)
     # One transaction around all of it, the table of versions included: a crash leaves the database as it was.
     with engine.connect().execution_options(is_write=True) as connection, connection.begin():

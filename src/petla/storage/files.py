@@ -5,13 +5,14 @@ import errno
 import fcntl
 import logging
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from petla.core.errors import BusyError, UnavailableError
+from petla.core.project import STATE_FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -20,23 +21,32 @@ _POLL_S = 0.05
 _SILENT_S = 1.0
 
 
-def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+def mode_of(path: Path) -> int:
+    """Return the mode that a file is made with: what lies in the state folder is for its owner only."""
+    return 0o600 if STATE_FOLDER in path.parts else 0o644
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int | None = None) -> None:
     """Write a file so that a crash leaves either the old content or the new.
 
     Temporary name, flush, fsync, rename, fsync of the folder.
+
+    Args:
+        path: the file.
+        content: all of it.
+        mode: what the umask leaves of it counts. None means that of `mode_of`.
 
     Raises:
         UnavailableError: the disk is full or the folder cannot be written; the old content stays.
     """
     with reported(path):
         make_folder(path.parent)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-        temporary = Path(name)
+        temporary = path.with_name(f".tmp-{secrets.token_hex(8)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_of(path) if mode is None else mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
@@ -46,11 +56,28 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, so that all of them survive a crash."""
+    """Make a folder and those above it, so that all of them survive a crash.
+
+    Only its owner gets into a state folder, whatever the umask.
+    """
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True, mode=0o700 if STATE_FOLDER in folder.parts else 0o777)
         sync_folder(folder.parent)
+
+
+def reserve(path: Path) -> None:
+    """Make an empty file with the rights of `mode_of` if there is none; SQLite would leave them to the umask."""
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, mode_of(path)))
+
+
+def keep_private(path: Path, mode: int = 0o700) -> None:
+    """Take everybody else's rights to a file or folder away, where it is ours and there."""
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        if status.st_mode & 0o077 and status.st_uid == os.geteuid():
+            path.chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:
@@ -107,7 +134,7 @@ def lock(path: Path, *, purpose: str, wait_s: float = 0.0, shared: bool = False)
     """
     with reported(path):
         make_folder(path.parent)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode_of(path))
     try:
         with reported(path):
             _take(descriptor, path, wait_s, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)

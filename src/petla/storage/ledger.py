@@ -1,12 +1,17 @@
 """The ledger: every change of state and its one audit entry, in one transaction.
 
 Entries form a chain: each holds the hash of the one before it, and a signature by the project's key. The newest entry
-is also named in a signed file beside the database, so that entries removed from the end are missed as well.
+is also named, signed, in the project's row and in a file beside the database, so that entries removed from the end are
+missed as well.
 
 - An entry's hash covers everything in it and the hash of its predecessor; its signature covers the project as well.
 - Sequence numbers have no gaps.
-- The database may be ahead of the head file (a crash between the two), never behind it.
-- From the second entry on there is a head file.
+- The project's row is written with its entry. The database may be ahead of the head file (a crash between the two),
+  never behind it.
+- From the first entry on there is a head file. A row is there since the first entry that names the public key: that is
+  entry 1, or the first one that was made after 0.1.0.
+- Nothing is added to a trail that another key signed, or that is shorter than its heads say.
+- Rows that decide what serves are what the entries say, see `storage.explained`.
 
 What this cannot see: a database and a head file that are both put back to an earlier copy, and whatever the holder of
 the secret key writes.
@@ -16,20 +21,24 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
-from sqlalchemy import Connection, Engine, Row, func, insert, select, text
+from sqlalchemy import Connection, Engine, Row, delete, func, insert, or_, select, text
 
 from petla.core.clock import Clock, to_text
 from petla.core.digests import canonical_json, digest_value
-from petla.core.errors import BusyError, CorruptError, UnavailableError
+from petla.core.errors import BusyError, ConflictError, CorruptError, InvalidError, UnavailableError
 from petla.storage.database import reading, writing
+from petla.storage.explained import Witness, has_audited_rows
 from petla.storage.files import lock, reported, write_atomic
 from petla.storage.signing import Keyring
-from petla.storage.tables import audit
+from petla.storage.tables import audit, projects
 
 GENESIS = "0" * 64
+# characters of a reason, and of an actor's name
+LONGEST_REASON = 10_000
+LONGEST_ACTOR = 500
 _PAGE = 1_000
 _ADVICE = "compare the database with a backup; the entries before it are whole"
 
@@ -102,13 +111,22 @@ class Ledger:
             reason: why, in the actor's words.
 
         Raises:
+            InvalidError: the reason or the actor's name is too long.
+            ConflictError: the project of this name in the database belongs to another folder.
+            CorruptError: the trail is shorter than it was, or the signing key is lost; nothing was changed.
             UnavailableError: the database cannot be written; nothing was changed.
         """
-        self._keys.prepare()
+        _require_short("reason", reason, LONGEST_REASON)
+        _require_short("actor", actor, LONGEST_ACTOR)
         with writing(self.engine) as connection:
             change = Change(connection, to_text(self._clock()))
+            self._await_turn(connection)
             head = self._head_in(connection)
+            is_marked = self._require_own(connection, head, self._head_before())
             yield change
+            self._keys.prepare()
+            if not is_marked:
+                change.record(public_key=self._keys.public_key)
             entry = _chain(head, change, actor=actor, action=action, subject=subject, reason=reason)
             row = msgspec.structs.asdict(entry) | {
                 "project": self.project,
@@ -116,7 +134,38 @@ class Ledger:
                 "signature": self._keys.sign(self._sealed("entry", entry)),
             }
             connection.execute(insert(audit).values(row))
+            self._put_head(connection, entry)
         self._remember(entry)
+
+    def require_own(self) -> None:
+        """Check that the trail in the database is this project's, and not shorter than it was.
+
+        Raises:
+            ConflictError: it belongs to another folder.
+            CorruptError: it is shorter, or the signing key is lost.
+        """
+        # NOTE: read before the rows, as in `verify`.
+        head = self._head_before()
+        with reading(self.engine) as connection:
+            self._require_own(connection, self._head_in(connection), head)
+
+    def recall(self, name: str) -> Witness:
+        """Return what the entries about one thing say of it, such as `delay:3`.
+
+        Raises:
+            CorruptError: one of them was changed or not signed.
+        """
+        witness = Witness()
+        is_about = or_(
+            audit.c.subject == name, audit.c.details.contains(canonical_json(name).decode(), autoescape=True)
+        )
+        query = select(audit).where(audit.c.project == self.project, is_about).order_by(audit.c.seq)
+        with reading(self.engine) as connection:
+            for row in connection.execute(query):
+                entry = _entry_of(row)
+                self._check_alone(entry, row.signature)
+                witness.see(entry.action, entry.subject, entry.actor, entry.details)
+        return witness
 
     def list_entries(self, *, after: int = 0, limit: int = _PAGE) -> list[Entry]:
         """Return entries in order, those with a number above `after`."""
@@ -137,7 +186,7 @@ class Ledger:
         """
         # NOTE: read before the rows: entries written in between are ahead of it, which is allowed.
         head = self._stored_head()
-        last = Head(0, GENESIS)
+        last, witness, is_marked = Head(0, GENESIS), Witness(), False
         with reading(self.engine) as connection:
             while rows := self._rows(connection, last.seq, _PAGE):
                 for row in rows:
@@ -146,10 +195,17 @@ class Ledger:
                     if head is not None and entry.seq == head.seq and entry.hash != head.hash:
                         raise _broken(entry.seq, "is not the one that was written: the whole chain was replaced")
                     last = Head(entry.seq, entry.hash)
-        if head is None and last.seq > 1:
-            raise _broken(last.seq, f"may not be the newest: {self._head_path} is missing")
-        if head is not None and last.seq < head.seq:
-            raise _broken(last.seq + 1, f"was removed, with all after it up to {head.seq}")
+                    witness.see(entry.action, entry.subject, entry.actor, entry.details)
+                    is_marked = is_marked or "public_key" in entry.details
+            if head is not None:
+                _require_reached(last, head)
+            own = self._row_in(connection)
+            if own is None and is_marked:
+                raise _broken(last.seq, "may not be the newest: the project's row is missing")
+            self._require_row(connection, last, own)
+            if head is None and last.seq:
+                raise _broken(last.seq, f"may not be the newest: {self._head_path} is missing")
+            witness.hold(connection, self.project)
         return last.seq
 
     def _check(self, entry: Entry, signature: object, last: Head) -> None:
@@ -157,25 +213,101 @@ class Ledger:
             raise _broken(last.seq + 1, "was removed")
         if entry.previous != last.hash:
             raise _broken(entry.seq, "does not continue the one before it: an entry was changed, removed or inserted")
+        self._check_alone(entry, signature)
+
+    def _check_alone(self, entry: Entry, signature: object) -> None:
         if _hash_of(entry) != entry.hash:
             raise _broken(entry.seq, f"({entry.action} {entry.subject}) was changed after it was written")
-        # SQLite keeps a text in a column of bytes, where somebody put one.
-        signed = signature if isinstance(signature, bytes) else b""
+        signed = _bytes_of(signature)
         self._keys.verify(self._sealed("entry", entry), signed, what=f"audit entry {entry.seq}", hint=_ADVICE)
 
     def _rows(self, connection: Connection, after: int, limit: int) -> list[Row[Any]]:
         mine = (audit.c.project == self.project) & (audit.c.seq > after)
         return list(connection.execute(select(audit).where(mine).order_by(audit.c.seq).limit(limit)))
 
-    def _head_in(self, connection: Connection) -> Head:
+    def _await_turn(self, connection: Connection) -> None:
         if connection.dialect.name == "postgresql":
             key = text("SELECT pg_advisory_xact_lock(hashtext(:project))")
             connection.execute(key, {"project": self.project})
-        newest = select(func.max(audit.c.seq)).where(audit.c.project == self.project).scalar_subquery()
-        found = connection.execute(
-            select(audit.c.seq, audit.c.hash).where(audit.c.project == self.project, audit.c.seq == newest)
-        ).one_or_none()
-        return Head(0, GENESIS) if found is None else Head(found.seq, found.hash)
+
+    def _head_in(self, connection: Connection) -> Head:
+        """Return the newest entry, with its own signature."""
+        newest = connection.execute(select(func.max(audit.c.seq)).where(audit.c.project == self.project)).scalar()
+        return self._find_head(connection, newest or 0) or Head(0, GENESIS)
+
+    def _find_head(self, connection: Connection, seq: int) -> Head | None:
+        query = select(audit.c.hash, audit.c.signature).where(audit.c.project == self.project, audit.c.seq == seq)
+        found = connection.execute(query).one_or_none()
+        return None if found is None else Head(seq, found.hash, _bytes_of(found.signature))
+
+    def _require_own(self, connection: Connection, newest: Head, head: Head | None) -> bool:
+        """Accept the trail that the database has now; return whether the project has a row already.
+
+        Args:
+            connection: of a change, or one that reads.
+            newest: the newest entry.
+            head: what the head file said before.
+        """
+        row = self._row_in(connection)
+        if newest.seq and not self._is_ours("entry", newest):
+            self._refuse_strange(connection, newest)
+        if head is not None:
+            _require_reached(newest, head)
+        elif row is None and newest.seq:
+            raise _broken(newest.seq, f"may not be the newest: {self._head_path} is missing")
+        self._require_row(connection, newest, row)
+        return row is not None
+
+    def _require_row(self, connection: Connection, newest: Head, row: Row[Any] | None) -> None:
+        """Accept a trail only as long as the project's row says that it is."""
+        if row is not None:
+            signed = Head(row.seq, row.hash, _bytes_of(row.signature))
+            if not self._is_ours("head", signed):
+                raise _broken(newest.seq, "may not be the newest: the project's row is not signed by its key")
+            _require_reached(newest, signed)
+            if signed.seq < newest.seq:
+                raise _broken(newest.seq, "is newer than the project's row, which is written with it")
+        elif newest.seq == 0 and has_audited_rows(connection, self.project):
+            raise _broken(1, "was removed, with all after it: there are rows that were written with them")
+
+    def _refuse_strange(self, connection: Connection, newest: Head) -> NoReturn:
+        first = self._find_head(connection, 1)
+        if first is not None and self._is_ours("entry", first):
+            raise _broken(newest.seq, "is not signed by this project's key")
+        raise ConflictError(
+            f"the project {self.project!r} in this database belongs to another folder; nothing was changed",
+            hint="bring its .petla/keys, or name yours otherwise in petla.toml",
+            field="project.name",
+        )
+
+    def _is_ours(self, kind: str, link: Head) -> bool:
+        try:
+            self._keys.verify(self._sealed(kind, link), link.signature, what="")
+        except CorruptError:
+            return False
+        return True
+
+    def _head_before(self) -> Head | None:
+        """Return what the head file says; None: it is missing, or of no use, which `verify` shows to a person."""
+        try:
+            return self._stored_head()
+        except UnavailableError:
+            logger.warning("audit_head.found_damaged")
+            return None
+
+    def _row_in(self, connection: Connection) -> Row[Any] | None:
+        return connection.execute(select(projects).where(projects.c.project == self.project)).one_or_none()
+
+    def _put_head(self, connection: Connection, entry: Entry) -> None:
+        values = {
+            "project": self.project,
+            "public_key": self._keys.public_key,
+            "seq": entry.seq,
+            "hash": entry.hash,
+            "signature": self._keys.sign(self._sealed("head", entry)),
+        }
+        connection.execute(delete(projects).where(projects.c.project == self.project))
+        connection.execute(insert(projects).values(values))
 
     def _remember(self, entry: Entry) -> None:
         head = Head(entry.seq, entry.hash, self._keys.sign(self._sealed("head", entry)))
@@ -228,6 +360,35 @@ def _entry_of(row: Row[Any]) -> Entry:
         return Entry(**values | {"details": msgspec.json.decode(row.details)})
     except msgspec.DecodeError as error:
         raise _broken(row.seq, f"({row.action} {row.subject}) was changed after it was written") from error
+
+
+def _bytes_of(signature: object) -> bytes:
+    # SQLite keeps a text in a column of bytes, where somebody put one.
+    return signature if isinstance(signature, bytes) else b""
+
+
+def shortened(text: str) -> str:
+    """Return a text that a reason may hold: what an error said may be of any length."""
+    if len(text) <= LONGEST_REASON:
+        return text
+    return f"{text[: LONGEST_REASON - 100]}... (cut: {len(text):,} characters)"
+
+
+def _require_short(field: str, value: str, longest: int) -> None:
+    if len(value) > longest:
+        raise InvalidError(
+            f"`{field}` must have at most {longest:,} characters, got {len(value):,}",
+            hint="shorten it, and name a document that holds the rest",
+            field=field,
+        )
+
+
+def _require_reached(last: Head, head: Head) -> None:
+    """Accept a chain only if it has come to where it is known to have been."""
+    if last.seq < head.seq:
+        raise _broken(last.seq + 1, f"was removed, with all after it up to {head.seq}")
+    if last.seq == head.seq and last.hash != head.hash:
+        raise _broken(last.seq, "is not the one that was written: the whole chain was replaced")
 
 
 def _broken(seq: int, what: str) -> CorruptError:

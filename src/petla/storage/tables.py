@@ -59,6 +59,29 @@ audit = Table(
     PrimaryKeyConstraint("project", "seq"),
 )
 
+projects = Table(
+    "projects",
+    metadata,
+    Column("project", Text, primary_key=True),
+    # hexadecimal digits: whose it is, whatever its name
+    Column("public_key", Text, nullable=False),
+    # number and hash of the newest audit entry, and the key's signature of both
+    Column("seq", BigInteger, nullable=False),
+    Column("hash", Text, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
+)
+
+controllers = Table(
+    "controllers",
+    metadata,
+    Column("project", Text, primary_key=True),
+    # instance: random; place: the same for all that share a state folder
+    *_texts("instance", "place", "host"),
+    Column("pid", BigInteger, nullable=False),
+    # grows as long as the controller lives
+    Column("beat", BigInteger, nullable=False),
+)
+
 api_keys = Table(
     "api_keys",
     metadata,
@@ -66,10 +89,8 @@ api_keys = Table(
     # counts from 1 and is never used twice
     Column("number", Integer, nullable=False),
     Column("name", Text, nullable=False),
-    # SHA-256 of the key, which is kept nowhere
-    Column("hash", Text, nullable=False),
-    # words with spaces between them
-    Column("scopes", Text, nullable=False),
+    # hash: SHA-256 of the key, which is kept nowhere; scopes: words with spaces between them
+    *_texts("hash", "scopes"),
     # 0: no limit
     Column("rate_per_s", Float, nullable=False),
     Column("burst", Integer, nullable=False),
@@ -84,10 +105,8 @@ dataset_versions = Table(
     metadata,
     *_texts("project", "dataset"),
     Column("version", Integer, nullable=False),
-    # digest of the manifest: list of path, size, object
-    Column("digest", Text, nullable=False),
-    # DVC's identity: md5 of the file, or of the listing with `.dir`
-    Column("md5", Text, nullable=False),
+    # digest: of the manifest, a list of path, size, object; md5: DVC's, of the file or of the listing with `.dir`
+    *_texts("digest", "md5"),
     Column("size_bytes", BigInteger, nullable=False),
     Column("files", Integer, nullable=False),
     # None: not a table
@@ -103,11 +122,8 @@ dataset_versions = Table(
 forgotten = Table(
     "forgotten",
     metadata,
-    Column("project", Text, nullable=False),
-    # of the object whose bytes were removed everywhere
-    Column("object", Text, nullable=False),
-    # DVC's name for the same bytes
-    *_texts("md5", "dataset"),
+    # object: whose bytes were removed everywhere; md5: DVC's name for the same bytes
+    *_texts("project", "object", "md5", "dataset"),
     # of the file in the dataset; '' where the dataset is one file
     *_texts("path", "reason", "at", "by"),
     PrimaryKeyConstraint("project", "object", "dataset", "path"),
@@ -138,10 +154,8 @@ model_versions = Table(
     *_of_version(),
     Column("state", Text, nullable=False),
     Column("run_id", BigInteger, nullable=False),
-    # digest of the signed package manifest
-    Column("package", Text, nullable=False),
-    # JSON of the birth certificate
-    Column("certificate", Text, nullable=False),
+    # package: digest of the signed manifest; certificate: JSON
+    *_texts("package", "certificate"),
     # JSON of the gates' verdict; empty: not judged yet
     *_texts("verdict", "created_at"),
     PrimaryKeyConstraint("project", "model", "version"),
@@ -194,10 +208,8 @@ decisions = Table(
     Column("seq", _Sequence, primary_key=True),
     *_texts("id", "project", "request_id", "at", "model"),
     Column("version", Integer, nullable=False),
-    # JSON object: field -> value as scored
-    Column("inputs", Text, nullable=False),
-    # JSON value: the decided class or the predicted number
-    Column("label", Text, nullable=False),
+    # inputs: JSON object, field -> value as scored; label: JSON of the decided class or the predicted number
+    *_texts("inputs", "label"),
     # probability of the positive class (binary) or of the decided class; the number itself for a regression
     Column("score", Float, nullable=False),
     Column("served_by", Text, nullable=False),
@@ -264,17 +276,11 @@ reviews = Table(
     "reviews",
     metadata,
     Column("seq", _Sequence, primary_key=True),
-    Column("project", Text, nullable=False),
-    # of the decision
-    *_texts("id", "model"),
+    # id: of the decision
+    *_texts("project", "id", "model"),
     Column("version", Integer, nullable=False),
-    Column("at", Text, nullable=False),
-    # JSON: the provisional answer
-    Column("label", Text, nullable=False),
-    # JSON list of the guards that sent it here
-    Column("flags", Text, nullable=False),
-    # waiting, decided
-    Column("state", Text, nullable=False),
+    # label: JSON of the provisional answer; flags: JSON list of the guards that sent it here; state: waiting, decided
+    *_texts("at", "label", "flags", "state"),
     # JSON: the person's answer; None: not yet
     Column("answer", Text),
     Column("decided_by", Text, nullable=False),
@@ -293,9 +299,8 @@ reviews = Table(
 spool_positions = Table(
     "spool_positions",
     metadata,
-    Column("project", Text, nullable=False),
-    # worker and kind of records, such as 0/decisions
-    Column("stream", Text, nullable=False),
+    # stream: worker and kind of records, such as 0/decisions
+    *_texts("project", "stream"),
     Column("segment", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
     PrimaryKeyConstraint("project", "stream"),

@@ -29,7 +29,7 @@ from petla.core.project import (
     refuse_project,
 )
 from petla.core.settings import Settings
-from petla.storage.files import reported, write_atomic
+from petla.storage.files import keep_private, reported, write_atomic
 from petla.storage.objects import ObjectStore
 from petla.storage.signing import Keyring
 
@@ -69,7 +69,8 @@ class Workspace:
         self.objects = ObjectStore(self.state / "objects")
         self._opening: threading.Thread | None = None
         self._opened: Engine | None = None
-        self.keys = Keyring(self.state / "keys")
+        self._head_path = self.state / "audit.head"
+        self.keys = Keyring(self.state / "keys", evidence=self._head_path)
 
     @property
     def name(self) -> str:
@@ -94,8 +95,7 @@ class Workspace:
         """The audited way to change rows."""
         from petla.storage.ledger import Ledger
 
-        head_path = self.state / "audit.head"
-        return Ledger(self.engine, project=self.name, keys=self.keys, head_path=head_path, clock=self.clock)
+        return Ledger(self.engine, project=self.name, keys=self.keys, head_path=self._head_path, clock=self.clock)
 
     @cached_property
     def actor(self) -> str:
@@ -105,13 +105,14 @@ class Workspace:
         return _git_name(self.root) or _login_name()
 
     def make_state(self) -> None:
-        """Make the state folder, which Git leaves alone, if there is none.
+        """Make the state folder, which Git leaves alone, if there is none; it is for its owner only.
 
         Raises:
             UnavailableError: it cannot be written.
         """
         if not (self.state / ".gitignore").exists():
             write_atomic(self.state / ".gitignore", b"*\n")
+        keep_private(self.state)
 
     def close(self) -> None:
         """Close the database's connections, where it was opened; it opens again on the next use."""
@@ -132,6 +133,7 @@ class Workspace:
             address or f"sqlite:///{self.state / 'petla.db'}",
             lock_path=self.state / "migrating.lock",
             wait_s=self.settings.wait_s,
+            may_create=not self._head_path.exists(),
         )
 
     def require_files(self) -> None:

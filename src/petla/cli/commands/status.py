@@ -7,7 +7,7 @@ import typer
 from petla.cli.commands.deployments.changing import describe_rollout
 from petla.cli.output import AsJson, print_json, print_table, say
 from petla.cli.parts import workspace_of
-from petla.core.errors import UnavailableError, is_outage
+from petla.core.errors import ConflictError, CorruptError, UnavailableError, is_outage
 
 if TYPE_CHECKING:
     from petla.storage.workspace import Workspace
@@ -39,6 +39,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
+    _say_who_changes(workspace)
     beside = {d.model: "; ".join(map(describe_rollout, d.rollouts)) for d in list_deployments(workspace)}
     rows = [
         (
@@ -51,6 +52,19 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     print_table(head, rows, empty="petla.toml names no model yet; next: add a table such as [models.delay]")
     if lost := describe_losses(found.lost):
         say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
+
+
+def _say_who_changes(workspace: "Workspace") -> None:
+    """Say where this folder may change nothing, and where another one runs the controller."""
+    from petla.loop.lease import find_holder
+
+    ledger = workspace.ledger
+    try:
+        ledger.require_own()
+    except (ConflictError, CorruptError) as error:
+        say(f"this folder can change nothing: {error}")
+    if (holder := find_holder(workspace)) is not None:
+        say(f"the controller runs on {holder.host} (pid {holder.pid}); this installation stands by and ships nothing")
 
 
 def _describe_running(workspace: "Workspace") -> str:

@@ -15,7 +15,7 @@ from petla.core.errors import UnavailableError
 from petla.decisions.spool.frames import encode_frame, is_torn, read_block, split_frames
 from petla.decisions.spool.segments import list_segments, segment_path
 from petla.decisions.spool.waiting import age_of, measure, read_shipped
-from petla.storage.files import lock, reported, sync_folder
+from petla.storage.files import lock, mode_of, reported, sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +166,7 @@ class SpoolWriter:
         # nothing would ever be read that lies before them.
         number = max(self._segment + 1, time.time_ns() // _NS_PER_NUMBER)
         path = segment_path(self._folder, self._stream, number)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode_of(path))
         self._segment = number
         self._offset = 0
         self._begun_at = now

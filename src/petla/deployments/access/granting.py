@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from petla.core.digests import digest_bytes
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.names import suggest
 from petla.deployments.access import records
@@ -46,7 +47,7 @@ def add(ws: Workspace, name: str, scopes: Sequence[Scope], *, rate_per_s: float 
             burst=max(1, round(rate_per_s)) if rate_per_s else 0,
         )
         records.add_key(change.connection, ws.name, key, at=change.now, by=ws.actor)
-        change.record(number=number, scopes=key.scopes, rate_per_s=rate_per_s)
+        change.record(number=number, scopes=key.scopes, rate_per_s=rate_per_s, hash=digest_bytes(hashed.encode()))
     publish(ws)
     return secret
 

@@ -17,8 +17,8 @@ from petla.deployments.beside.rollout import (
 from petla.deployments.deploy import Deployment, deploy, deployment_after
 from petla.deployments.publishing import Move, carry_out, find_route, lock_deployments
 from petla.deployments.snapshot import Arm, Route, Shadow, Split, Variant
-from petla.models.package import load_package
-from petla.models.registry import get_version
+from petla.models.package import load_version
+from petla.models.registry import get_version, require_explained
 from petla.models.states import State
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -219,8 +219,9 @@ def _require_place(model: str, now: Route, plan: Plan) -> None:
 def _make_arm(ws: Workspace, model: str, now: Route, arm: RolloutArm) -> Arm:
     """Return an arm as a snapshot has it, if its version can stand beside the champion."""
     version = get_version(ws, model, arm.version)
-    champion = load_package(ws.objects, ws.keys, now.live.package)
-    challenger = load_package(ws.objects, ws.keys, version.package)
+    require_explained(ws, version)
+    champion = load_version(ws.objects, ws.keys, now.live.package, model, now.live.version)
+    challenger = load_version(ws.objects, ws.keys, version.package, model, version.version)
     require_same_inputs(model, (now.live.version, champion.signature), (arm.version, challenger.signature))
     # a former champion that is the shadow goes on as the canary
     shadow = now.shadow if now.shadow is not None and now.shadow.variant.version == arm.version else None

@@ -10,7 +10,7 @@ from petla.incidents.incidents import note
 from petla.loop import records
 from petla.loop.retraining.states import FINAL, Retraining, RetrainingState, require_move
 from petla.storage.database import reading
-from petla.storage.ledger import Change
+from petla.storage.ledger import Change, shortened
 from petla.storage.workspace import Workspace
 
 CONTROLLER = "controller"
@@ -71,7 +71,9 @@ def move_on(ws: Workspace, retraining: Retraining, to: RetrainingState, **known:
     """
     action = f"retraining.{_WORDS.get(to, to.value)}"
     reason = str(known.get("outcome", ""))
-    with ws.ledger.change(actor=CONTROLLER, action=action, subject=_subject(retraining), reason=reason) as change:
+    with ws.ledger.change(
+        actor=CONTROLLER, action=action, subject=_subject(retraining), reason=shortened(reason)
+    ) as change:
         moved = move_within(change, ws.name, retraining, to, **known)
         if to in FINAL:
             note(change, ws.name, retraining.incident_id, f"retraining {retraining.id}: {moved.outcome}")

@@ -16,7 +16,7 @@ import msgspec
 from petla.core.digests import canonical_json
 from petla.core.errors import CorruptError, PetlaError
 from petla.pipeline.outputs.formats import Encoded, Format, decode
-from petla.storage.files import reported
+from petla.storage.files import make_folder, reported, reserve
 from petla.storage.workspace import Workspace
 
 # what unpickling raises when the code behind a value is gone or has changed
@@ -135,8 +135,9 @@ def _signed_part(record: StepRecord) -> bytes:
 def _replace(path: Path, content: bytes) -> None:
     """Write a record as a whole, without waiting for the disk: one that a power cut takes is made again."""
     with reported(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         temporary = path.with_suffix(f".tmp-{os.getpid()}")
+        reserve(temporary)
         temporary.write_bytes(content)
         temporary.replace(path)
 

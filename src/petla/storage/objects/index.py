@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from petla.core.errors import UnavailableError
-from petla.storage.files import make_folder, reported
+from petla.storage.files import make_folder, reported, reserve
 from petla.storage.objects.packs import HEADER_BYTES, Codec, Entry, Placed, list_packs, scan
 
 T = TypeVar("T")
@@ -320,6 +320,7 @@ def batches_of_bytes(
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    reserve(path)
     connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None, check_same_thread=False)
     try:
         _use_log(connection)

@@ -19,7 +19,7 @@ import blake3
 from petla.core.errors import CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
-from petla.storage.files import make_folder, reported, sync_folder
+from petla.storage.files import make_folder, mode_of, reported, sync_folder
 from petla.storage.objects.beside.counting import Md5s, counting
 from petla.storage.objects.beside.sharing import SMALL_BYTES, is_small, share, sharing
 from petla.storage.objects.disk.uncached import Stage, Stages
@@ -357,7 +357,7 @@ def _make_pack(index: Index) -> tuple[int, Path, bool]:
     path = index.packs / f"{_next_id().replace('-', '')}{SUFFIX}"
     with reported(path):
         make_folder(index.packs)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode_of(path))
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return descriptor, path, True
 

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from petla.core.errors import CorruptError, UnavailableError
-from petla.storage.files import make_folder, reported
+from petla.storage.files import make_folder, reported, reserve
 from petla.storage.objects.index import Place, ask_for_many
 from petla.storage.objects.packs import HEADER_BYTES, Codec, Entry, decode_header
 from petla.storage.remotes.bucket import Bucket
@@ -181,6 +181,7 @@ def _with_offsets(entries: Iterable[Entry]) -> Iterator[tuple[Entry, int]]:
 
 
 def _open(path: Path) -> sqlite3.Connection:
+    reserve(path)
     connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")

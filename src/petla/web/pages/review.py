@@ -8,7 +8,7 @@ from petla.data.profile.columns import ColumnProfile, Profile
 from petla.decisions.log import get_decision
 from petla.decisions.record import LoggedDecision
 from petla.decisions.reviews.reviewing import Outcome, Review, ReviewState, count_waiting, get_review, list_reviews
-from petla.models.package import load_package
+from petla.models.package import load_version
 from petla.models.registry import get_version
 from petla.models.version import ModelVersion
 from petla.storage.workspace import Workspace
@@ -153,7 +153,7 @@ def _explain(review: Review) -> str:
 
 def _find_profile(ws: Workspace, version: ModelVersion) -> Profile | None:
     try:
-        return load_package(ws.objects, ws.keys, version.package).profile
+        return load_version(ws.objects, ws.keys, version.package, version.model, version.version).profile
     except (NotFoundError, CorruptError):
         return None  # the decision can be judged without it
 

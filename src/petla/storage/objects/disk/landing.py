@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from petla.storage.files import reported
+from petla.storage.files import mode_of, reported
 from petla.storage.objects.disk.filling import LARGE_BYTES, finish_file
 from petla.storage.objects.disk.uncached import Flow
 from petla.storage.objects.naming import ChunkList, Record
@@ -18,7 +18,6 @@ from petla.storage.objects.packs import Codec, Entry, Payload, open_payload
 
 # each takes the memory of a flow
 _OPEN = 1
-_MODE = 0o644
 
 
 class Landings:
@@ -152,7 +151,7 @@ class _Landing:
             for place in places:
                 _write_at(self._descriptor, content, place)
         descriptor, self._descriptor = self._descriptor, -1
-        finish_file(descriptor, self._size, _MODE)
+        finish_file(descriptor, self._size, mode_of(self.path))
         return True
 
     def close(self) -> None:
@@ -166,7 +165,7 @@ class _Landing:
 
     def _begin(self) -> Flow:
         self.is_begun = True
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode_of(self.path))
         self._flow = Flow(self._descriptor)
         return self._flow
 
