@@ -51,6 +51,7 @@ def reproduce(ws: Workspace, model: str, version: int, progress: Progress) -> Re
             parameters={name: _to_text(value) for name, value in certificate.parameters.items()},
             cause=f"reproducing {model}:{version}",
             commit=certificate.commit,
+            original=ws.root,
             accept_data="they were accepted when the version was made",
         )
         try:

@@ -59,7 +59,7 @@ def run_pipeline(ws: Workspace, model: str, request: RunRequest, progress: Progr
         metrics=done.metrics,
         commit=beginning.commit,
         is_dirty=beginning.is_dirty,
-        warnings=(*warnings, *done.warnings),
+        warnings=(*plan.warnings, *warnings, *done.warnings),
     )
 
 

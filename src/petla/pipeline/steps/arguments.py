@@ -95,8 +95,5 @@ def _find_frame(annotation: ast.expr | None, module: ModuleSource) -> FrameKind 
 def _name_in_full(node: ast.Name | ast.Attribute, module: ModuleSource) -> str:
     """Return the full name of a kind of frame; empty: it is something else."""
     start, dot, rest = ast.unparse(node).partition(".")
-    if start not in module.imports:
-        return ""
-    imported = module.imports[start]
-    name = ".".join(filter(None, (imported.module, imported.name))) + dot + rest
-    return name if name in KIND_OF_ANNOTATION else ""
+    names = [each.full_name + dot + rest for each in module.imports.get(start, ())]
+    return next((name for name in names if name in KIND_OF_ANNOTATION), "")
