@@ -21,7 +21,8 @@ WAYS = {
         "b.py": "def f():\n    return 0\n",
     },
     "first arm of a try": {
-        "pipeline.py": "try:\n    from a import f\nexcept ImportError:\n    from b import f\ndef training():\n    return f()\n",
+        "pipeline.py": "try:\n    from a import f\nexcept ImportError:\n    from b import f\n"
+        "def training():\n    return f()\n",
         "a.py": "def f():\n    return VALUE\n",
         "b.py": "def f():\n    return 0\n",
     },
@@ -50,7 +51,8 @@ WAYS = {
         "def training():\n    return pl.DataFrame({'a': [1]}).mine.get()\n",
     },
     "call whose value nobody reads": {
-        "pipeline.py": "STATE = {}\ndef init(n):\n    STATE['n'] = n\nDONE = init(VALUE)\ndef training():\n    return STATE['n']\n",
+        "pipeline.py": "STATE = {}\ndef init(n):\n    STATE['n'] = n\nDONE = init(VALUE)\n"
+        "def training():\n    return STATE['n']\n",
     },
     "module imported for its effect": {
         "pipeline.py": "from lib import setup\nfrom lib.state import STATE\ndef training():\n    return STATE['n']\n",
@@ -59,7 +61,8 @@ WAYS = {
         "lib/setup.py": "from lib.state import STATE\nSTATE['n'] = VALUE\n",
     },
     "default of an argument": {
-        "pipeline.py": "STATE = []\ndef f(x=STATE.append(VALUE)):\n    return x\ndef training():\n    return STATE[0]\n",
+        "pipeline.py": "STATE = []\ndef f(x=STATE.append(VALUE)):\n    return x\n"
+        "def training():\n    return STATE[0]\n",
     },
     "target that is no name": {
         "pipeline.py": "STATE = {}\nOTHER, STATE['n'] = 0, VALUE\ndef training():\n    return STATE['n']\n",
@@ -94,7 +97,8 @@ WAYS = {
     "file beside the module": {
         "pipeline.py": "from lib.a import f\ndef training():\n    return f()\n",
         "lib/__init__.py": "",
-        "lib/a.py": "from pathlib import Path\ndef f():\n    return int((Path(__file__).parent / 'n.txt').read_text())\n",
+        "lib/a.py": "from pathlib import Path\n"
+        "def f():\n    return int((Path(__file__).parent / 'n.txt').read_text())\n",
         "lib/n.txt": "VALUE",
     },
     "file in a folder of constants": {

@@ -98,10 +98,11 @@ def load_frame(ws: Workspace, run: RunResult, step: str) -> "pl.DataFrame":
     import polars as pl
 
     from petla.core.errors import UserCodeError
-    from petla.pipeline.outputs.frames import FrameKind, convert
+    from petla.pipeline.outputs.frames import FrameKind, blaming, convert
 
     value = load_output(ws, run, step)
-    frame = convert(value, FrameKind.POLARS)
+    with blaming(step):
+        frame = convert(value, FrameKind.POLARS)
     if not isinstance(frame, pl.DataFrame):
         raise UserCodeError(
             f"step {step} returned a {type(value).__qualname__}, but must return a table",

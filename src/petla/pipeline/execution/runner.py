@@ -17,8 +17,8 @@ from petla.pipeline.execution.loading import pickled_by_value
 from petla.pipeline.execution.user_code import guarded
 from petla.pipeline.outputs import cache
 from petla.pipeline.outputs.cache import StepRecord
-from petla.pipeline.outputs.formats import encode, is_plain
-from petla.pipeline.outputs.frames import convert, find_kind, share
+from petla.pipeline.outputs.formats import Format, encode
+from petla.pipeline.outputs.frames import blaming, convert, find_kind, share
 from petla.pipeline.plan import Plan, PlannedStep
 from petla.pipeline.result import Executed, Progress, StepResult
 from petla.pipeline.steps.graph import Origin, StepInput
@@ -96,15 +96,17 @@ class Runner:
             raise UserCodeError(
                 f"step {step.name} returned nothing", hint="end it with 'return' and a value", field=step.name
             )
-        self._records[step.name] = self._keep(step, value, seconds)
+        record = self._records[step.name] = self._keep(step, value, seconds)
         self._made.add(step.name)
-        if find_kind(value) is not None or is_plain(value):
+        # What was pickled is read anew for everyone who wants it: nobody knows how to copy it.
+        if record.format is not Format.PICKLE:
             self._values[step.name] = value
         self._finish(StepResult(name=step.name, key=step.key, is_cached=False, seconds=seconds))
 
     def _keep(self, step: PlannedStep, value: Any, seconds: float) -> StepRecord:  # noqa: ANN401
         what = f"keeping what step {step.name} returned, a {type(value).__qualname__},"
-        with guarded(what, self._plan.code.folder, field=step.name), pickled_by_value(self._plan.code):
+        folder = self._plan.code.folder
+        with blaming(step.name), guarded(what, folder, field=step.name), pickled_by_value(self._plan.code):
             encoded = encode(value)
         return cache.keep_output(self._ws, step.key, step.name, encoded, seconds)
 
@@ -122,7 +124,9 @@ class Runner:
             case Origin.DATA:
                 return self._datasets.get(wanted.name, wanted.argument.frame)
             case _:
-                return convert(self._fetch_output(self._steps[wanted.name]), wanted.argument.frame)
+                value = self._fetch_output(self._steps[wanted.name])
+                with blaming(wanted.name):
+                    return convert(value, wanted.argument.frame)
 
     def _fetch_output(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
         if step.name in self._values:
@@ -139,12 +143,9 @@ class Runner:
         return self._fetch_output(step)
 
     def _read(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
-        """Read an output from the store.
-
-        A pickle is read anew for everyone who wants it: nobody knows how to copy it, and its receiver may change it.
-        """
+        """Read an output from the store."""
         value = cache.load_output(self._ws, self._records[step.name])
-        if find_kind(value) is None:
+        if find_kind(value) is None or self._records[step.name].format is Format.PICKLE:
             return value
         self._values[step.name] = value
         return share(value)
