@@ -199,13 +199,13 @@ def _agree(name: str, users: list[tuple[str, Argument]]) -> tuple[Parameter, Fau
         if repr(argument.default) != repr(default):
             message = f"has the default {argument.default!r} in {step}() and {default!r} in {first}()"
             return "", Fault(name, message, "give it one default, or two names")
-    return default if default is not None else "", None
+    return default, None
 
 
 def _unknown(name: str, steps: tuple[Step, ...], known: Mapping[str, object]) -> Fault:
     fixed = {each.name for step in steps for each in step.inputs if each.origin is Origin.CODE}
     if name in fixed:
-        return Fault(name, "cannot be set: its default is no plain number, text or truth value")
+        return Fault(name, "cannot be set: its type is unknown", "annotate it, such as 'depth: int | None = None'")
     return Fault(name, "is no parameter of a step", suggest(name, known))
 
 

@@ -7,7 +7,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -21,8 +21,12 @@ from petla.pipeline.outputs.formats import Format, encode
 from petla.pipeline.outputs.frames import blaming, convert, find_kind, share
 from petla.pipeline.plan import Plan, PlannedStep
 from petla.pipeline.result import Executed, Progress, StepResult
+from petla.pipeline.steps.arguments import pass_value
 from petla.pipeline.steps.graph import Origin, StepInput
 from petla.storage.workspace import Workspace
+
+# step -> what is called before it, with a function that returns another step's output; None: not there yet
+Checks = Mapping[str, Callable[[Callable[[str], Any]], None]]
 
 
 class Runner:
@@ -49,15 +53,20 @@ class Runner:
         self._made: set[str] = set()
         self._results: dict[str, StepResult] = {}
         self._values: dict[str, Any] = {}
+        self._checks: Checks = {}
         self._warnings: list[str] = []
 
-    def run(self) -> Executed:
+    def run(self, checks: Checks) -> Executed:
         """Execute every step that is not cached.
+
+        Args:
+            checks: step -> what is looked at before that step is executed.
 
         Raises:
             UserCodeError: a step failed or returned nothing.
             UnavailableError: an output cannot be kept.
         """
+        self._checks = checks
         for step in self._plan.steps:
             if step.record is not None and not step.is_cached:
                 lost = NotFoundError(f"its output {step.record.output} is not in {self._ws.objects.folder} any more")
@@ -85,6 +94,8 @@ class Runner:
 
     def _execute(self, step: PlannedStep) -> None:
         arguments = {each.name: self._fetch(each) for each in step.inputs if each.origin is not Origin.CODE}
+        if step.name in self._checks:
+            self._checks[step.name](self._find_output)
         self._announce(step)
         module, folder = self._load(), self._plan.code.folder
         placed = [arguments.pop(each.name) for each in step.inputs if _is_placed(each, arguments)]
@@ -120,7 +131,7 @@ class Runner:
     def _fetch(self, wanted: StepInput) -> Any:  # noqa: ANN401 - whatever a step returned
         match wanted.origin:
             case Origin.PARAMETER:
-                return self._plan.parameters[wanted.name]
+                return pass_value(wanted.argument, self._plan.parameters[wanted.name])
             case Origin.DATA:
                 return self._datasets.get(wanted.name, wanted.argument.frame)
             case _:
@@ -141,6 +152,9 @@ class Runner:
                 self._give_up(step, error)
         self._execute(step)
         return self._fetch_output(step)
+
+    def _find_output(self, name: str) -> Any:  # noqa: ANN401 - whatever a step returned
+        return self._fetch_output(self._steps[name]) if name in self._records else None
 
     def _read(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
         """Read an output from the store."""

@@ -60,15 +60,16 @@ def from_pandas(frame: Any) -> Any:  # noqa: ANN401 - pandas is not loaded yet
     import polars as pl
 
     _require_own_names(frame)
+    frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
     sparse = [name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.SparseDtype)]
     if sparse:
-        frame = frame.assign(**{name: frame[name].sparse.to_dense() for name in sparse if isinstance(name, str)})
-    arrays = {name: series for name in frame.columns if (series := _stack(str(name), frame[name])) is not None}
+        frame = frame.assign(**{name: frame[name].sparse.to_dense() for name in sparse})
+    arrays = {name: series for name in frame.columns if (series := _stack(name, frame[name])) is not None}
     if not arrays:
         return _try(pl.from_pandas, frame, "a Polars column")
     plain = [name for name in frame.columns if name not in arrays]
     rest = _try(pl.from_pandas, frame[plain], "a Polars column") if plain else pl.DataFrame()
-    return rest.with_columns(list(arrays.values())).select(map(str, frame.columns))
+    return rest.with_columns(list(arrays.values())).select(list(frame.columns))
 
 
 def from_arrow(table: Any) -> Any:  # noqa: ANN401 - pyarrow is not loaded yet

@@ -152,6 +152,9 @@ def _holds_objects(dtype: Any) -> bool:  # noqa: ANN401 - polars is not loaded y
 def _write_pandas(frame: Any) -> bytes | None:  # noqa: ANN401 - pandas is not loaded yet
     import pyarrow as pa
 
+    # Arrow makes strings of other names.
+    if not all(isinstance(name, str) for name in frame.columns):
+        return None
     try:
         table = pa.Table.from_pandas(frame)
         again = table.to_pandas()

@@ -147,7 +147,7 @@ class _Builder:
                 what = "step" if name in self._functions else "dataset"
                 fault = f"has a default, so it is a parameter, but {name!r} is also a {what}"
                 self.faults.append(Fault(where, fault, "rename the argument or remove the default"))
-            return Origin.CODE if argument.default is None else Origin.PARAMETER
+            return Origin.CODE if argument.value_type is None else Origin.PARAMETER
         if name in self._functions:
             return Origin.STEP
         if not is_known:
