@@ -48,6 +48,17 @@ def test_init_keeps_a_gitignore_and_adds_the_state_folder(tmp_path: Path) -> Non
     assert (tmp_path / ".gitignore").read_text() == "mine\n.petla/\n"
 
 
+def test_init_keeps_virtual_environments_out_of_git(tmp_path: Path) -> None:
+    for name in (".venv", "my env"):
+        (tmp_path / name / "lib").mkdir(parents=True)
+        (tmp_path / name / "pyvenv.cfg").write_text("home = /usr/bin\n")
+    create_project(tmp_path)
+
+    for name in (".venv", "my env"):
+        ignored = subprocess.run(["git", "check-ignore", "-q", f"{name}/lib"], cwd=tmp_path, check=False)
+        assert ignored.returncode == 0
+
+
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "pipeline.py").write_text("mine")
 

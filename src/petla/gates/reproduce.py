@@ -17,6 +17,7 @@ from petla.models.version import Certificate
 from petla.pipeline.plan import RunRequest
 from petla.pipeline.result import Progress
 from petla.pipeline.runs import run_pipeline
+from petla.pipeline.steps.arguments import write_value
 from petla.storage.workspace import Workspace
 
 # rounding of sums whose order the number of threads decides
@@ -49,9 +50,10 @@ def reproduce(ws: Workspace, model: str, version: int, progress: Progress) -> Re
     with tempfile.TemporaryDirectory(prefix="petla-reproduce-") as folder:
         copy = _open_copy(ws, certificate, Path(folder).resolve() / "project")
         request = RunRequest(
-            parameters={name: _to_text(value) for name, value in certificate.parameters.items()},
+            parameters={name: write_value(value) for name, value in certificate.parameters.items()},
             cause=f"reproducing {model}:{version}",
             commit=certificate.commit,
+            original=ws.root,
             accept_data="they were accepted when the version was made",
         )
         try:
@@ -107,10 +109,6 @@ def _add_data(copy: Workspace, ws: Workspace, certificate: Certificate) -> None:
     for dataset, digest in certificate.data.items():
         _, table = copy.get_dataset(dataset)
         add(copy, materialize(ws, digest, copy.root / table.path), name=dataset)
-
-
-def _to_text(value: bool | float | str) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _are_same(then: Mapping[str, float], now: Mapping[str, float]) -> bool:

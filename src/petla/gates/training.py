@@ -57,10 +57,13 @@ def train(ws: Workspace, model: str, request: RunRequest, progress: "Progress") 
     if request.only_step is not None:
         raise ValueError(f"a run of {request.only_step!r} alone makes no model; call run_pipeline")
     _, table = ws.get_model(model)
-    path = memory_path(ws.state, model, table, make_plan(ws, model, request).plan_key)
+    plan = make_plan(ws, model, request)
+    path = memory_path(ws.state, model, table, plan.plan_key)
     known = _find_result(ws, model, recall(path))
     if known is not None:
-        return known
+        # what concerns the code as it is, and not what happened in the run that stands
+        run = msgspec.structs.replace(known.run, warnings=plan.warnings)
+        return msgspec.structs.replace(known, run=run)
     with lock(ws.state / "training.lock", purpose=f"petla run {model}", wait_s=ws.settings.wait_s):
         # it may have been done while we waited
         remembered = recall(path)
@@ -93,9 +96,12 @@ def _train(ws: Workspace, model: str, request: RunRequest, progress: "Progress",
         except NotFoundError:
             # outputs of its steps were removed from the cache in the meantime
             logger.info("training.repeated", extra={"model": model, "run": remembered.run.run_id})
+    from petla.gates.tables import check_tables
     from petla.pipeline.runs import run_pipeline
 
-    run = run_pipeline(ws, model, _with_reference(ws, model, request), progress)
+    _, table = ws.get_model(model)
+    checks = {table.model: lambda find: check_tables(table, find(table.training), find(table.holdout))}
+    run = run_pipeline(ws, model, _with_reference(ws, model, request), progress, checks)
     remember(path, Remembered(run=run))
     return _finish(ws, run, request, path)
 
@@ -134,6 +140,7 @@ def package_run(ws: Workspace, run: RunResult) -> "Packaged":
         NotFoundError: the outputs of its steps are not kept any more.
         InvalidError, UserCodeError, UnavailableError: as `package_model`.
     """
+    from petla.gates.tables import check_estimator, check_tables
     from petla.models.packaging import Trained, package_model
     from petla.pipeline.runs import load_output
 
@@ -143,6 +150,9 @@ def package_run(ws: Workspace, run: RunResult) -> "Packaged":
         training=load_output(ws, run, table.training),
         holdout=load_output(ws, run, table.holdout),
     )
+    # again, for a run that took the model from the cache
+    check_tables(table, trained.training, trained.holdout)
+    check_estimator(table.model, trained.estimator)
     return package_model(ws, run.model, table, trained)
 
 

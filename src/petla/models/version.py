@@ -5,6 +5,7 @@ import msgspec
 from petla.models.package import Parity
 from petla.models.signature import Signature
 from petla.models.states import State
+from petla.pipeline.result import Parameter
 
 
 class Certificate(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,7 +19,7 @@ class Certificate(msgspec.Struct, frozen=True, kw_only=True):
     is_dirty: bool
     # dataset -> digest of the version it was made from
     data: dict[str, str]
-    parameters: dict[str, bool | int | float | str]
+    parameters: dict[str, Parameter]
     # distribution -> version, all that was installed
     environment: dict[str, str]
     python: str

@@ -26,7 +26,7 @@ from petla.pipeline.steps.source import CodeFile, ProjectCode, SourceTree
 from petla.storage.workspace import Workspace
 
 # Changes with the meaning of a key or with how inputs are read, so that what an older Pętla kept is not taken.
-_KEY_FORMAT = 1
+_KEY_FORMAT = 2
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +42,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     cause: str = "person"
     # folder that holds the code; None: the project's own
     source: Path | None = None
+    # the project's folder, where the workspace is a copy of it or `source` a checkout; None: the workspace's own
+    original: Path | None = None
     # commit of that folder; None: asked of Git
     commit: str | None = None
     # dataset -> digest of the version to compare with; a dataset not named: with its previous version
@@ -104,6 +106,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     # dataset -> digest of the version used
     data: dict[str, str]
     code: ProjectCode
+    # sentences for the person: what the code uses and no key can know
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_cached(self) -> bool:
@@ -121,7 +125,8 @@ def make_plan(ws: Workspace, model: str, request: RunRequest) -> Plan:
         ConflictError: a working copy is not the version that its pointer names.
     """
     model, table = ws.get_model(model)
-    tree = SourceTree((request.source or ws.root).resolve(), table.pipeline)
+    folder = (request.source or ws.root).resolve()
+    tree = SourceTree(folder, table.pipeline, (request.original or ws.root).resolve())
     steps = _find_steps(ws, tree, table, request.only_step)
     parameters = _read_parameters(steps, request.parameters)
     data = _find_data(ws, steps, request)
@@ -143,7 +148,25 @@ def make_plan(ws: Workspace, model: str, request: RunRequest) -> Plan:
         parameters=parameters,
         data=data,
         code=_collect_code(tree, reaches),
+        warnings=_list_warnings(reaches),
     )
+
+
+def _list_warnings(reaches: Mapping[str, Reach]) -> tuple[str, ...]:
+    """Return a sentence for each thing that the code uses and no key knows."""
+    users: dict[str, list[str]] = {}
+    for step, reach in reaches.items():
+        for each in reach.unseen:
+            users.setdefault(each, []).append(step)
+    return tuple(
+        f"{each}, which the key of a step cannot know, so {_join_steps(steps)} would not run again if only that changed"
+        "; next: make it a parameter, which '--set' gives, or a dataset"
+        for each, steps in sorted(users.items())
+    )
+
+
+def _join_steps(steps: list[str]) -> str:
+    return f"step {steps[0]}" if len(steps) == 1 else f"the steps {', '.join(steps[:-1])} and {steps[-1]}"
 
 
 def _find_steps(ws: Workspace, tree: SourceTree, table: ModelTable, only: str | None) -> tuple[Step, ...]:
@@ -176,13 +199,13 @@ def _agree(name: str, users: list[tuple[str, Argument]]) -> tuple[Parameter, Fau
         if repr(argument.default) != repr(default):
             message = f"has the default {argument.default!r} in {step}() and {default!r} in {first}()"
             return "", Fault(name, message, "give it one default, or two names")
-    return default if default is not None else "", None
+    return default, None
 
 
 def _unknown(name: str, steps: tuple[Step, ...], known: Mapping[str, object]) -> Fault:
     fixed = {each.name for step in steps for each in step.inputs if each.origin is Origin.CODE}
     if name in fixed:
-        return Fault(name, "cannot be set: its default is no plain number, text or truth value")
+        return Fault(name, "cannot be set: its type is unknown", "annotate it, such as 'depth: int | None = None'")
     return Fault(name, "is no parameter of a step", suggest(name, known))
 
 

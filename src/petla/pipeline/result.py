@@ -6,7 +6,8 @@ from typing import Protocol
 import msgspec
 
 # a parameter of a run: what the default of a step's argument may be
-Parameter = bool | int | float | str
+Scalar = bool | int | float | str
+Parameter = Scalar | None | list[Scalar]
 
 
 class StepResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,15 +18,25 @@ from petla.storage.workspace import Workspace
 if TYPE_CHECKING:
     import polars as pl
 
+    from petla.pipeline.execution.runner import Checks
     from petla.pipeline.records import Beginning
 
 logger = logging.getLogger(__name__)
 
 
-def run_pipeline(ws: Workspace, model: str, request: RunRequest, progress: Progress) -> RunResult:
+def run_pipeline(
+    ws: Workspace, model: str, request: RunRequest, progress: Progress, checks: "Checks | None" = None
+) -> RunResult:
     """Run a model's pipeline, taking what is cached from the cache.
 
     A run that was killed is gone on with: its finished steps are in the cache, and its row is marked as interrupted.
+
+    Args:
+        ws: the project.
+        model: its name.
+        request: what is wanted.
+        progress: sees the steps come and go.
+        checks: step -> what is looked at before that step is executed, such as the tables before a training.
 
     Raises:
         BusyError: another run of this project is under way; says which.
@@ -42,7 +52,7 @@ def run_pipeline(ws: Workspace, model: str, request: RunRequest, progress: Progr
         run_id = _start(ws, plan, beginning, request)
         try:
             warnings = _check(ws, plan, request)
-            done = _execute(ws, plan, request, progress)
+            done = _execute(ws, plan, request, progress, checks or {})
             _finish(ws, plan, run_id, done)
         except BaseException as error:
             _break_off(ws, plan.model, run_id, error)
@@ -59,7 +69,7 @@ def run_pipeline(ws: Workspace, model: str, request: RunRequest, progress: Progr
         metrics=done.metrics,
         commit=beginning.commit,
         is_dirty=beginning.is_dirty,
-        warnings=(*warnings, *done.warnings),
+        warnings=(*plan.warnings, *warnings, *done.warnings),
     )
 
 
@@ -98,10 +108,11 @@ def load_frame(ws: Workspace, run: RunResult, step: str) -> "pl.DataFrame":
     import polars as pl
 
     from petla.core.errors import UserCodeError
-    from petla.pipeline.outputs.frames import FrameKind, convert
+    from petla.pipeline.outputs.frames import FrameKind, blaming, convert
 
     value = load_output(ws, run, step)
-    frame = convert(value, FrameKind.POLARS)
+    with blaming(step):
+        frame = convert(value, FrameKind.POLARS)
     if not isinstance(frame, pl.DataFrame):
         raise UserCodeError(
             f"step {step} returned a {type(value).__qualname__}, but must return a table",
@@ -174,14 +185,14 @@ def _check(ws: Workspace, plan: Plan, request: RunRequest) -> tuple[str, ...]:
     return tuple(str(found) for found in check_data(ws, plan, request))
 
 
-def _execute(ws: Workspace, plan: Plan, request: RunRequest, progress: Progress) -> Executed:
+def _execute(ws: Workspace, plan: Plan, request: RunRequest, progress: Progress, checks: "Checks") -> Executed:
     from petla.pipeline.execution.inputs import opened
     from petla.pipeline.execution.loading import imported
     from petla.pipeline.execution.runner import Runner
 
     in_place = set() if request.source else set(plan.data) - set(request.datasets)
     with opened(ws, plan.data, in_place) as datasets, imported(plan.code) as load:
-        return Runner(ws, plan, load, datasets, progress).run()
+        return Runner(ws, plan, load, datasets, progress).run(checks)
 
 
 def _finish(ws: Workspace, plan: Plan, run_id: int, done: Executed) -> None:

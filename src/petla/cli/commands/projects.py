@@ -68,7 +68,10 @@ def _require_free(folder: Path, names: list[Path]) -> None:
 
 
 def _ignore_state(folder: Path) -> None:
+    """Keep the state and the virtual environments of the folder out of Git, whatever its own `.gitignore` says."""
     path = folder / ".gitignore"
     lines = path.read_text(encoding="utf-8").splitlines()
-    if f"{STATE_FOLDER}/" not in lines:
-        path.write_text("\n".join([*lines, f"{STATE_FOLDER}/", ""]), encoding="utf-8")
+    environments = sorted(f"{each.parent.name}/" for each in folder.glob("*/pyvenv.cfg"))
+    missing = [each for each in (f"{STATE_FOLDER}/", *environments) if each not in lines]
+    if missing:
+        path.write_text("\n".join([*lines, *missing, ""]), encoding="utf-8")

@@ -127,6 +127,7 @@ def show_one(context: typer.Context, run_id: Annotated[int, typer.Argument()], a
 def _print_result(name: str, result: "TrainResult") -> None:
     if result.is_unchanged:
         say(f"run {result.run.run_id} of {name} stands: nothing changed since ({len(result.run.steps)} steps)")
+        _print_warnings(result.run)
     else:
         _print_run(result.run)
     for check in result.verdict.checks:
@@ -142,6 +143,10 @@ def _print_run(done: "RunResult") -> None:
     say(f"run {done.run_id} of {done.model} is done: {len(done.steps)} steps, {cached} from the cache")
     if done.metrics:
         say(f"metrics: {_figures(done.metrics)}")
+    _print_warnings(done)
+
+
+def _print_warnings(done: "RunResult") -> None:
     for warning in done.warnings:
         note(f"warning: {warning}")
 

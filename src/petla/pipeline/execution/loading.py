@@ -6,9 +6,11 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from types import CodeType, ModuleType
 
-from petla.pipeline.execution.user_code import guarded, is_own_file
+from petla.pipeline.execution.user_code import guarded
+from petla.pipeline.steps.locations import is_installed, is_own_file
 from petla.pipeline.steps.source import CodeFile, ProjectCode
 
 _PRIVATE = "_petla_pipeline"
@@ -57,7 +59,9 @@ def pickled_by_value(code: ProjectCode) -> Iterator[None]:
     except ImportError:
         yield
         return
-    own = [sys.modules[name] for name in _list_own(code)]
+    # by their own names: one module may be known by several
+    named = {sys.modules[name].__name__: sys.modules[name] for name in _list_own(code)}
+    own = [module for name, module in named.items() if sys.modules.get(name) is module]
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -118,13 +122,20 @@ def _is_hidden(name: str, code: ProjectCode) -> bool:
 
 
 def _list_own(code: ProjectCode) -> list[str]:
-    """Return the names of the modules of this process that are the project's."""
-    home = f"{code.folder}/"
+    """Return the names of the modules of this process that are the user's own; the program that runs is not."""
+    tops = {each.partition(".")[0] for each in code.files}
     return [
         name
         for name, module in list(sys.modules.items())
-        if name.endswith(_PRIVATE) or name in code.files or is_own_file(_file_of(module), home)
+        if name not in {"__main__", "__mp_main__"}
+        and (name.endswith(_PRIVATE) or name in code.files or _is_own(name, _file_of(module), tops, code.folder))
     ]
+
+
+def _is_own(name: str, file: str, tops: set[str], folder: Path) -> bool:
+    if name.partition(".")[0] in tops:  # it may lie outside of the project's folder
+        return bool(file) and not is_installed(Path(file).resolve(), folder)
+    return is_own_file(file, folder)
 
 
 def _file_of(module: ModuleType) -> str:

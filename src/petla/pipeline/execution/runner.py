@@ -7,7 +7,7 @@
 
 import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -17,12 +17,16 @@ from petla.pipeline.execution.loading import pickled_by_value
 from petla.pipeline.execution.user_code import guarded
 from petla.pipeline.outputs import cache
 from petla.pipeline.outputs.cache import StepRecord
-from petla.pipeline.outputs.formats import encode, is_plain
-from petla.pipeline.outputs.frames import convert, find_kind, share
+from petla.pipeline.outputs.formats import Format, encode
+from petla.pipeline.outputs.frames import blaming, convert, find_kind, share
 from petla.pipeline.plan import Plan, PlannedStep
 from petla.pipeline.result import Executed, Progress, StepResult
+from petla.pipeline.steps.arguments import pass_value
 from petla.pipeline.steps.graph import Origin, StepInput
 from petla.storage.workspace import Workspace
+
+# step -> what is called before it, with a function that returns another step's output; None: not there yet
+Checks = Mapping[str, Callable[[Callable[[str], Any]], None]]
 
 
 class Runner:
@@ -49,15 +53,20 @@ class Runner:
         self._made: set[str] = set()
         self._results: dict[str, StepResult] = {}
         self._values: dict[str, Any] = {}
+        self._checks: Checks = {}
         self._warnings: list[str] = []
 
-    def run(self) -> Executed:
+    def run(self, checks: Checks) -> Executed:
         """Execute every step that is not cached.
+
+        Args:
+            checks: step -> what is looked at before that step is executed.
 
         Raises:
             UserCodeError: a step failed or returned nothing.
             UnavailableError: an output cannot be kept.
         """
+        self._checks = checks
         for step in self._plan.steps:
             if step.record is not None and not step.is_cached:
                 lost = NotFoundError(f"its output {step.record.output} is not in {self._ws.objects.folder} any more")
@@ -85,6 +94,8 @@ class Runner:
 
     def _execute(self, step: PlannedStep) -> None:
         arguments = {each.name: self._fetch(each) for each in step.inputs if each.origin is not Origin.CODE}
+        if step.name in self._checks:
+            self._checks[step.name](self._find_output)
         self._announce(step)
         module, folder = self._load(), self._plan.code.folder
         placed = [arguments.pop(each.name) for each in step.inputs if _is_placed(each, arguments)]
@@ -96,15 +107,17 @@ class Runner:
             raise UserCodeError(
                 f"step {step.name} returned nothing", hint="end it with 'return' and a value", field=step.name
             )
-        self._records[step.name] = self._keep(step, value, seconds)
+        record = self._records[step.name] = self._keep(step, value, seconds)
         self._made.add(step.name)
-        if find_kind(value) is not None or is_plain(value):
+        # What was pickled is read anew for everyone who wants it: nobody knows how to copy it.
+        if record.format is not Format.PICKLE:
             self._values[step.name] = value
         self._finish(StepResult(name=step.name, key=step.key, is_cached=False, seconds=seconds))
 
     def _keep(self, step: PlannedStep, value: Any, seconds: float) -> StepRecord:  # noqa: ANN401
         what = f"keeping what step {step.name} returned, a {type(value).__qualname__},"
-        with guarded(what, self._plan.code.folder, field=step.name), pickled_by_value(self._plan.code):
+        folder = self._plan.code.folder
+        with blaming(step.name), guarded(what, folder, field=step.name), pickled_by_value(self._plan.code):
             encoded = encode(value)
         return cache.keep_output(self._ws, step.key, step.name, encoded, seconds)
 
@@ -118,11 +131,13 @@ class Runner:
     def _fetch(self, wanted: StepInput) -> Any:  # noqa: ANN401 - whatever a step returned
         match wanted.origin:
             case Origin.PARAMETER:
-                return self._plan.parameters[wanted.name]
+                return pass_value(wanted.argument, self._plan.parameters[wanted.name])
             case Origin.DATA:
                 return self._datasets.get(wanted.name, wanted.argument.frame)
             case _:
-                return convert(self._fetch_output(self._steps[wanted.name]), wanted.argument.frame)
+                value = self._fetch_output(self._steps[wanted.name])
+                with blaming(wanted.name):
+                    return convert(value, wanted.argument.frame)
 
     def _fetch_output(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
         if step.name in self._values:
@@ -138,13 +153,13 @@ class Runner:
         self._execute(step)
         return self._fetch_output(step)
 
-    def _read(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
-        """Read an output from the store.
+    def _find_output(self, name: str) -> Any:  # noqa: ANN401 - whatever a step returned
+        return self._fetch_output(self._steps[name]) if name in self._records else None
 
-        A pickle is read anew for everyone who wants it: nobody knows how to copy it, and its receiver may change it.
-        """
+    def _read(self, step: PlannedStep) -> Any:  # noqa: ANN401 - whatever a step returned
+        """Read an output from the store."""
         value = cache.load_output(self._ws, self._records[step.name])
-        if find_kind(value) is None:
+        if find_kind(value) is None or self._records[step.name].format is Format.PICKLE:
             return value
         self._values[step.name] = value
         return share(value)

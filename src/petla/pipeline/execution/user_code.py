@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from petla.core.errors import PetlaError, UserCodeError
+from petla.pipeline.steps.locations import is_own_file
 
 # what the extra `train` brings, by the names that code imports
 _OF_TRAIN = frozenset({"cloudpickle", "onnx", "pandas", "skl2onnx", "sklearn"})
@@ -40,21 +41,12 @@ def guarded(what: str, folder: Path, *, field: str) -> Iterator[None]:
         ) from error
 
 
-def is_own_file(file: str, home: str) -> bool:
-    """Whether a file is the project's own and not of a package installed below its folder.
-
-    Args:
-        file: its path.
-        home: the project's folder, with a slash at its end.
-    """
-    return file.startswith(home) and "-packages/" not in file
-
-
 def format_own(error: BaseException, folder: Path) -> str:
     """Write a traceback with the project's own frames only, chained errors included.
 
     Frames of Pętla itself are never shown; an error that no frame of the project is part of keeps the other frames.
     """
+    folder = folder.resolve()
     story = traceback.TracebackException.from_exception(error)
     chain: list[traceback.TracebackException] = []
     waiting = [story]
@@ -63,7 +55,7 @@ def format_own(error: BaseException, folder: Path) -> str:
         chain.append(each)
         waiting.extend(linked for linked in (each.__cause__, each.__context__) if linked is not None)
     for each in chain:
-        own = [frame for frame in each.stack if is_own_file(frame.filename, f"{folder}/")]
+        own = [frame for frame in each.stack if is_own_file(frame.filename, folder)]
         foreign = [frame for frame in each.stack if not frame.filename.startswith(_OUR_HOME)]
         each.stack = traceback.StackSummary.from_list(own or foreign)
     return _writable("".join(story.format()))

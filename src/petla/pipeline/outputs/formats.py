@@ -1,7 +1,7 @@
 """The formats outputs are kept in: Arrow for frames, JSON for plain values, a pickle for everything else.
 
-What was decoded has the type that was encoded: a frame whose index, column types or extras Arrow would not bring back
-exactly is pickled.
+What was decoded equals what was encoded, by type and content: a frame whose index, columns, values or extras Arrow
+would not bring back exactly is pickled.
 """
 
 import io
@@ -13,8 +13,9 @@ from typing import Any
 
 import msgspec
 
-from petla.core.errors import UnavailableError
+from petla.core.errors import InvalidError, UnavailableError
 from petla.pipeline.outputs.frames import FrameKind, find_kind
+from petla.pipeline.outputs.likeness import are_frames_alike
 
 
 class Format(StrEnum):
@@ -43,14 +44,15 @@ def encode(value: Any) -> Encoded:  # noqa: ANN401 - whatever a step returns
     """Write what a step returned.
 
     Raises:
+        InvalidError: it is a Polars frame with a column of Python objects.
         UnavailableError: it must be pickled and cloudpickle is not installed.
         Exception: whatever the value's own code raises when it is pickled.
     """
     figures = _list_figures(value)
     if type(value) is bytes:
         return Encoded(Format.BYTES, value)
-    if is_plain(value):
-        return Encoded(Format.JSON, json.dumps(value, ensure_ascii=False).encode(), figures)
+    if is_plain(value) and (text := _write_json(value)) is not None:
+        return Encoded(Format.JSON, text, figures)
     content = _encode_frame(value)
     if content is not None:
         kind = find_kind(value)
@@ -114,40 +116,59 @@ def _encode_frame(value: Any) -> bytes | None:  # noqa: ANN401 - frames of four 
             return None
 
 
+def _write_json(value: object) -> bytes | None:
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except ValueError:  # half of a surrogate pair, or a number of more digits than Python writes
+        return None
+
+
 def _write_polars(frame: Any) -> bytes | None:  # noqa: ANN401 - polars is not loaded yet
     import polars as pl
 
+    objects = [name for name, dtype in frame.schema.items() if _holds_objects(dtype)]
+    if objects:
+        raise InvalidError(
+            f"column {objects[0]!r} holds Python objects (polars.Object), which cannot be kept",
+            hint="give the column a type of Polars, or return the objects in a list or a dict",
+            field=objects[0],
+        )
     buffer = io.BytesIO()
     try:
         frame.write_ipc(buffer)
-    except pl.exceptions.PolarsError:  # a column of Python objects
+        again = pl.read_ipc(buffer.getvalue(), n_rows=0)
+    except pl.exceptions.PolarsError:  # a type that the file format has not
         return None
-    return buffer.getvalue()
+    return buffer.getvalue() if again.schema == frame.schema else None
+
+
+def _holds_objects(dtype: Any) -> bool:  # noqa: ANN401 - polars is not loaded yet
+    import polars as pl
+
+    inner = [field.dtype for field in getattr(dtype, "fields", [])] or [getattr(dtype, "inner", None)]
+    return dtype == pl.Object or any(_holds_objects(each) for each in inner if each is not None)
 
 
 def _write_pandas(frame: Any) -> bytes | None:  # noqa: ANN401 - pandas is not loaded yet
     import pyarrow as pa
 
+    # Arrow makes strings of other names.
+    if not all(isinstance(name, str) for name in frame.columns):
+        return None
     try:
         table = pa.Table.from_pandas(frame)
-        empty = table.slice(0, 0).to_pandas()
+        again = table.to_pandas()
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError):
         return None
-    is_same = not frame.attrs and frame.columns.identical(empty.columns) and frame.dtypes.equals(empty.dtypes)
-    return _write_arrow(table) if is_same and _is_index_kept(frame.index, empty.index) else None
+    return _write_arrow(table) if are_frames_alike(frame, again) else None
 
 
-def _is_index_kept(index: Any, empty: Any) -> bool:  # noqa: ANN401 - pandas is not loaded yet
-    # Arrow notes a range's start, stop, step and name, which rows that were cut off no longer show.
-    if type(index).__name__ == "RangeIndex":
-        return True
-    is_same = type(index) is type(empty) and list(index.names) == list(empty.names) and index.dtype == empty.dtype
-    return bool(is_same) and getattr(index, "freq", None) is None
-
-
-def _write_arrow(table: Any) -> bytes:  # noqa: ANN401 - pyarrow ships no types
+def _write_arrow(table: Any) -> bytes | None:  # noqa: ANN401 - pyarrow ships no types
     import pyarrow as pa
 
+    # A type of the project's own is known only to a process that has registered it.
+    if any("extension<" in str(kind) for kind in table.schema.types):
+        return None
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)

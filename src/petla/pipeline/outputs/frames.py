@@ -1,9 +1,12 @@
 """Kinds of frames, and the way from one to the other."""
 
+import contextlib
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
 
-from petla.core.errors import UnavailableError
+from petla.core.errors import InvalidError, UnavailableError
+from petla.pipeline.outputs.columns import from_arrow, from_pandas, to_arrow, to_pandas
 
 
 class FrameKind(StrEnum):
@@ -38,6 +41,7 @@ def convert(value: Any, kind: FrameKind | None) -> Any:  # noqa: ANN401 - frames
 
     Raises:
         UnavailableError: pandas is wanted and not installed.
+        InvalidError: a column cannot be converted; names it.
     """
     have = find_kind(value)
     if have in (None, FrameKind.PATH, kind) or kind in (None, FrameKind.PATH):
@@ -46,13 +50,26 @@ def convert(value: Any, kind: FrameKind | None) -> Any:  # noqa: ANN401 - frames
     match kind:
         case FrameKind.PANDAS:
             require_pandas()
-            return value.to_pandas() if have is FrameKind.ARROW else frame.to_pandas()
+            return to_pandas(frame)
         case FrameKind.ARROW:
-            return frame.to_arrow()
+            return to_arrow(frame)
         case FrameKind.LAZY:
             return frame.lazy()
         case _:
             return frame
+
+
+@contextlib.contextmanager
+def blaming(step: str) -> Iterator[None]:
+    """Let a refusal of a column name the step that returned the table.
+
+    Raises:
+        InvalidError: that refusal.
+    """
+    try:
+        yield
+    except InvalidError as error:
+        raise InvalidError(f"the table of step {step}: {error.message}", hint=error.hint, field=step) from error
 
 
 def share(value: Any) -> Any:  # noqa: ANN401 - frames of four libraries
@@ -87,42 +104,12 @@ def require_pandas() -> None:
 
 
 def _to_polars(value: Any, have: FrameKind | None) -> Any:  # noqa: ANN401 - frames of four libraries
-    import polars as pl
-
     match have:
         case FrameKind.PANDAS:
-            return _from_pandas(value)
+            return from_pandas(value)
         case FrameKind.ARROW:
-            return pl.from_arrow(value)
+            return from_arrow(value)
         case FrameKind.LAZY:
             return value.collect()
         case _:
             return value
-
-
-def _from_pandas(frame: Any) -> Any:  # noqa: ANN401 - pandas is not loaded yet
-    """Columns of NumPy arrays of one shape become Polars' arrays; Arrow takes those of one axis only, and as lists."""
-    import polars as pl
-
-    arrays = {name: series for name in frame.columns if (series := _stack(str(name), frame[name])) is not None}
-    if not arrays:
-        return pl.from_pandas(frame)
-    plain = [name for name in frame.columns if name not in arrays]
-    rest = pl.from_pandas(frame[plain]) if plain else pl.DataFrame()
-    return rest.with_columns(list(arrays.values())).select(map(str, frame.columns))
-
-
-def _stack(name: str, column: Any) -> Any:  # noqa: ANN401
-    import numpy as np
-    import polars as pl
-
-    values = column.to_list() if column.dtype == object else []
-    found = [value for value in values if isinstance(value, np.ndarray)]
-    is_alike = len({(value.shape, value.dtype) for value in found}) == 1 and found[0].ndim > 0
-    if not is_alike or any(value is not None for value in values if not isinstance(value, np.ndarray)):
-        return None
-    if len(found) == len(values):
-        return pl.Series(name, np.stack(values))
-    kind = pl.Series(found[0].ravel()).dtype
-    lists = [None if value is None else value.tolist() for value in values]
-    return pl.Series(name, lists, dtype=pl.Array(kind, found[0].shape))

@@ -74,7 +74,7 @@ def build_graph(module: ModuleSource, table: ModelTable, datasets: Collection[st
             builder.add(name)
     if builder.faults:
         raise _invalid(module, builder.faults)
-    return _sort(builder.steps, module)
+    return _sort(builder.steps, module, table.model)
 
 
 def restrict(steps: tuple[Step, ...], only: str) -> tuple[Step, ...]:
@@ -147,7 +147,7 @@ class _Builder:
                 what = "step" if name in self._functions else "dataset"
                 fault = f"has a default, so it is a parameter, but {name!r} is also a {what}"
                 self.faults.append(Fault(where, fault, "rename the argument or remove the default"))
-            return Origin.CODE if argument.default is None else Origin.PARAMETER
+            return Origin.CODE if argument.value_type is None else Origin.PARAMETER
         if name in self._functions:
             return Origin.STEP
         if not is_known:
@@ -161,7 +161,8 @@ def _list_uses(module: ModuleSource) -> dict[str, set[str]]:
     """Return for each definition the names that its code reads, arguments of functions left out."""
     uses: dict[str, set[str]] = {"": set()}
     named = [(name, node) for name, nodes in module.definitions.items() for node in nodes]
-    for name, node in [*named, *(("", node) for node in module.loose)]:
+    defined = {id(node) for _, node in named}
+    for name, node in [*named, *(("", node) for node in module.loose if id(node) not in defined)]:
         own = {arg.arg for arg in ast.walk(node) if isinstance(arg, ast.arg)}
         read = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
         uses.setdefault(name, set()).update(read - own)
@@ -199,7 +200,8 @@ def _check_wanted(table: ModelTable, functions: Collection[str], module: ModuleS
             )
 
 
-def _sort(steps: dict[str, Step], module: ModuleSource) -> tuple[Step, ...]:
+def _sort(steps: dict[str, Step], module: ModuleSource, model: str) -> tuple[Step, ...]:
+    """Put each step behind those it needs, and the model's, which takes longest, behind all that do not need it."""
     done: dict[str, Step] = {}
     waiting = list(steps.values())
     while waiting:
@@ -208,7 +210,8 @@ def _sort(steps: dict[str, Step], module: ModuleSource) -> tuple[Step, ...]:
             ring = _find_ring(steps, waiting[0].name, done)
             fault = Fault(ring[0], f"needs itself: {' -> '.join(ring)}", "take one of these arguments away")
             raise _invalid(module, [fault])
-        done |= {step.name: step for step in ready}
+        early = [step for step in ready if step.name != model] or ready
+        done |= {step.name: step for step in early}
         waiting = [step for step in waiting if step.name not in done]
     return tuple(done.values())
 

@@ -1,8 +1,9 @@
 """Which of the project's own code a function reaches, and the hash of it.
 
 Over-careful rather than clever: a name counts wherever it is read, everything a reached module runs on import counts,
-and a module that is used as a value counts as a whole. NOTE: what is found only by running (`getattr`, `importlib`,
-files that the code itself reads) is not seen.
+a module that is used as a value counts as a whole, and so do the files that a reached text names.
+NOTE: what is found only by running (environment variables, modules and files by a computed name) is not seen; where the
+code shows that it does so, `Reach.unseen` says it.
 """
 
 import ast
@@ -11,10 +12,18 @@ from collections.abc import Iterator
 import msgspec
 
 from petla.core.digests import digest_bytes
+from petla.pipeline.steps.datafiles import FileReader
+from petla.pipeline.steps.effects import list_calls
 from petla.pipeline.steps.source import AnyFunction, ModuleSource, SourceTree, is_third_party
 
 # what a module runs on import, beside its definitions
 _LOOSE = "<import>"
+# everything in a module, where nobody can say what of it is used
+_WHOLE = "<all>"
+# what can read any name of the module that calls it
+_LOOKS_AROUND = frozenset({"globals", "locals", "vars", "eval", "exec", "sys.modules"})
+_ENVIRONMENT = frozenset({"os.environ", "os.environb", "os.getenv", "os.getenvb"})
+_COMPUTED = frozenset({"importlib.import_module", "__import__", "eval", "exec"})
 # a name, and the attributes read from it
 _Chain = tuple[str, ...]
 # module and the name in it
@@ -30,6 +39,17 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     packages: frozenset[str]
     # the project's own modules among the reached ones
     modules: frozenset[str]
+    # what the code uses and no key can know, as sentences without a full stop
+    unseen: frozenset[str]
+
+
+class _Read(msgspec.Struct, frozen=True, kw_only=True):
+    """One definition."""
+
+    # hash of its normalised source, of what its imported names stand for, and of the files it names
+    digest: str
+    places: frozenset[_Place]
+    unseen: frozenset[str]
 
 
 class CodeReader:
@@ -41,7 +61,8 @@ class CodeReader:
 
     def __init__(self, tree: SourceTree) -> None:
         self._tree = tree
-        self._known: dict[_Place, tuple[str, frozenset[_Place]]] = {}
+        self._files = FileReader(tree)
+        self._known: dict[_Place, _Read] = {}
 
     def reach(self, name: str) -> Reach:
         """Follow a function of the pipeline's module.
@@ -55,23 +76,41 @@ class CodeReader:
             place = waiting.pop()
             if place not in seen:
                 seen.add(place)
-                waiting.extend(self._read(place)[1])
+                waiting.extend(self._read(place).places)
         modules = frozenset(module for module, _ in seen)
         return Reach(
-            code={f"{module}:{each}": self._read((module, each))[0] for module, each in sorted(seen)},
+            code={f"{module}:{each}": self._read((module, each)).digest for module, each in sorted(seen)},
             packages=frozenset(top for module in modules for top in self._list_packages(module)),
             modules=modules,
+            unseen=frozenset(each for place in seen for each in self._read(place).unseen),
         )
 
-    def _read(self, place: _Place) -> tuple[str, frozenset[_Place]]:
+    def _read(self, place: _Place) -> _Read:
         if place not in self._known:
             module = self._tree.get(place[0])
-            statements = module.loose if place[1] == _LOOSE else module.definitions[place[1]]
-            dump = "\n".join(_normalise(statement) for statement in statements)
-            chains = {chain for statement in statements for chain in _list_chains(statement)}
-            places = {each for chain in chains for each in self._resolve(module, chain, frozenset())}
-            self._known[place] = digest_bytes(dump.encode()), frozenset(places | set(self._list_imported(module)))
+            self._known[place] = self._read_whole(module) if place[1] == _WHOLE else self._read_some(module, place[1])
         return self._known[place]
+
+    def _read_some(self, module: ModuleSource, name: str) -> _Read:
+        statements = module.loose if name == _LOOSE else module.definitions[name]
+        chains = {chain for statement in statements for chain in _list_chains(statement)}
+        places = {each for chain in chains for each in self._resolve(module, chain, frozenset())}
+        if any(_LOOKS_AROUND & set(_list_full_names(module, chain)) for chain in chains):
+            places.add((module.name, _WHOLE))
+        bound = [f"{chain[0]}: {each.full_name}" for chain in chains for each in module.imports.get(chain[0], ())]
+        files = self._files.list_digests(module, statements)
+        lines = [*map(ast.dump, statements), *sorted(set(bound)), *files]
+        return _Read(
+            digest=digest_bytes("\n".join(lines).encode(errors="surrogatepass")),
+            places=frozenset(places | set(self._list_imported(module))),
+            unseen=frozenset(_list_unseen(module, statements, chains)),
+        )
+
+    def _read_whole(self, module: ModuleSource) -> _Read:
+        names = module.definitions.keys() | module.imports.keys()
+        places = {each for name in names for each in self._resolve(module, (name,), frozenset())}
+        places |= {(star, _WHOLE) for star in module.stars if self._tree.find(star) is not None}
+        return _Read(digest=_WHOLE, places=frozenset(places | set(self._list_imported(module))), unseen=frozenset())
 
     def _list_imported(self, module: ModuleSource) -> Iterator[_Place]:
         """The code that runs when the module is imported: its own, that of its packages and of what it imports."""
@@ -89,10 +128,9 @@ class CodeReader:
         seen |= {(module.name, name)}
         if name in module.definitions:
             yield module.name, name
-        if name in module.imports:
-            target = module.imports[name]
+        for target in module.imports.get(name, ()):
             yield from self._enter(target.module, (*([target.name] if target.name else []), *attributes), seen)
-        elif name not in module.definitions:
+        if name not in module.imports and name not in module.definitions:
             for star in module.stars:
                 if (found := self._tree.find(star)) is not None:
                     yield from self._resolve(found, chain, seen)
@@ -103,14 +141,20 @@ class CodeReader:
             return
         if chain and self._tree.find(f"{name}.{chain[0]}") is not None:
             yield from self._enter(f"{name}.{chain[0]}", chain[1:], seen)
-            return
         module = self._tree.find(name)
         if module is None:
             return
-        if chain:
+        if chain and (self._knows(module, chain[0]) or self._tree.find(f"{name}.{chain[0]}") is not None):
             yield from self._resolve(module, chain, seen)
         else:
-            yield from ((name, each) for each in module.definitions)
+            yield name, _WHOLE
+
+    def _knows(self, module: ModuleSource, name: str, seen: frozenset[str] = frozenset()) -> bool:
+        """Whether a module binds a name where reading can see it; a dunder name is there without that."""
+        if name in module.definitions or name in module.imports or name.startswith("__"):
+            return True
+        found = [self._tree.find(star) for star in module.stars if star not in seen]
+        return any(each is not None and self._knows(each, name, seen | {module.name}) for each in found)
 
     def _list_packages(self, name: str) -> Iterator[str]:
         module = self._tree.find(name)
@@ -120,12 +164,21 @@ class CodeReader:
                 yield top
 
 
-def _normalise(statement: ast.stmt) -> str:
-    """Write a statement without comments, positions and docstrings."""
-    for node in ast.walk(statement):
-        if isinstance(node, AnyFunction | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body[:] = node.body[1:] or [ast.Pass()]
-    return ast.dump(statement)
+def _list_full_names(module: ModuleSource, chain: _Chain) -> list[str]:
+    bound = module.imports.get(chain[0])
+    if bound is None:
+        return [] if chain[0] in module.definitions else [chain[0]]
+    return [".".join((each.full_name, *chain[1:2])) if not each.name else each.full_name for each in bound]
+
+
+def _list_unseen(module: ModuleSource, statements: tuple[ast.stmt, ...], chains: set[_Chain]) -> Iterator[str]:
+    if any(_ENVIRONMENT & set(_list_full_names(module, chain)) for chain in chains):
+        yield f"{module.path.name} reads environment variables"
+    for call in (call for statement in statements for call in list_calls(statement)):
+        chain = next(_read_names(call.func), None)
+        is_computed = bool(call.args) and not isinstance(call.args[0], ast.Constant)
+        if chain and is_computed and _COMPUTED & set(_list_full_names(module, chain)):
+            yield f"{module.path.name}, line {call.lineno}, runs code that is found only by running"
 
 
 def _list_chains(statement: ast.stmt) -> Iterator[_Chain]:

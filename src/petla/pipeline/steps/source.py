@@ -7,17 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from petla.core.errors import NotFoundError, UserCodeError
+from petla.core.errors import InvalidError, NotFoundError, UserCodeError
+from petla.pipeline.steps.effects import Imported, acts_on_import, list_calls
+from petla.pipeline.steps.locations import find_own_places, list_search_paths
 
 AnyFunction = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-class Imported(msgspec.Struct, frozen=True):
-    """What an imported name stands for."""
-
-    module: str
-    # the name within the module; empty: the module itself
-    name: str = ""
 
 
 class ModuleSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,14 +23,19 @@ class ModuleSource(msgspec.Struct, frozen=True, kw_only=True):
     content: bytes
     # top-level name -> the statements that bind it
     definitions: dict[str, tuple[ast.stmt, ...]]
-    # top-level statements that run on import and bind nothing that `definitions` has
+    # top-level statements that do something on import; those that bind names are among the definitions too
     loose: tuple[ast.stmt, ...]
-    # imported name -> what it stands for
-    imports: dict[str, Imported]
+    # imported name -> all that it stands for, in this function or that, in this arm of a `try` or the other
+    imports: dict[str, tuple[Imported, ...]]
     # modules whose every name is imported
     stars: tuple[str, ...]
     # every module that is imported anywhere in it, by full name
     mentioned: frozenset[str]
+
+    @property
+    def statements(self) -> list[ast.stmt]:
+        """Everything at the top level but imports; what is a definition and acts on import comes twice."""
+        return [*(node for nodes in self.definitions.values() for node in nodes), *self.loose]
 
     @property
     def functions(self) -> tuple[AnyFunction, ...]:
@@ -65,37 +64,36 @@ class ProjectCode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SourceTree:
-    """The modules of a project that one pipeline can import from the project's folder.
+    """The modules of the user's own that one pipeline can import.
 
     Args:
         folder: the folder that holds the code.
         module: path of the pipeline's module, relative to it.
+        original: the project's folder, where `folder` is a checkout of one of its commits; None: it is none.
 
     Raises:
         NotFoundError: the pipeline's module does not exist.
+        InvalidError: it is no Python module, such as a notebook.
         UserCodeError: it has a syntax error.
     """
 
-    def __init__(self, folder: Path, module: str) -> None:
-        path = folder / module
-        if not path.is_file():
-            raise NotFoundError(
-                f"the pipeline's module {path} does not exist",
-                hint="write it, or correct 'pipeline' in petla.toml",
-                field="pipeline",
-            )
+    def __init__(self, folder: Path, module: str, original: Path | None = None) -> None:
+        path = (folder / module).resolve()
+        _require_module(path, module)
         self.folder = folder
+        self._original = original or folder
         home = _home_of(path)
         # what goes in front of sys.path
-        self.import_paths = tuple(dict.fromkeys((home, folder)))
+        self.import_paths = tuple(dict.fromkeys((home, folder, *list_search_paths(folder, self._original))))
         self._modules: dict[str, ModuleSource | None] = {}
+        self._places: dict[str, tuple[Path, ...]] = {}
         name = ".".join(path.relative_to(home).with_suffix("").parts)
         self.main = self._modules[name] = _parse(name, path, folder)
 
     def find(self, name: str) -> ModuleSource | None:
-        """Return a module of the project by its full name, or None if the project has none of that name."""
+        """Return a module of the user's own by its full name, or None if there is none of that name."""
         if name not in self._modules:
-            path = self._locate(name)
+            path = self.locate(name)
             self._modules[name] = None if path is None else _parse(name, path, self.folder)
         return self._modules[name]
 
@@ -107,16 +105,28 @@ class SourceTree:
         return module
 
     def has(self, top: str) -> bool:
-        """Whether a top-level name can be the project's own: a file, or a folder with or without `__init__.py`."""
-        return any((path / f"{top}.py").is_file() or (path / top).is_dir() for path in self.import_paths)
+        """Whether a top-level name can be the user's own: a file, or a folder with or without `__init__.py`."""
+        is_near = any((path / f"{top}.py").is_file() or (path / top).is_dir() for path in self.import_paths)
+        return is_near or bool(self._find_places(top))
 
-    def _locate(self, name: str) -> Path | None:
+    def locate(self, name: str) -> Path | None:
+        """Return where a module of the user's own lies, unread."""
         stem = name.replace(".", "/")
         for folder in self.import_paths if name else ():
-            for path in (folder / f"{stem}.py", folder / stem / "__init__.py"):
-                if path.is_file():
-                    return path
+            for each in (folder / stem / "__init__.py", folder / f"{stem}.py"):
+                if each.is_file():
+                    return each
+        top, _, rest = stem.partition("/")
+        for place in self._find_places(top):
+            found = (place / rest / "__init__.py", place / f"{rest}.py") if rest else (place / "__init__.py", place)
+            if path := next((each for each in found if each.is_file()), None):
+                return path
         return None
+
+    def _find_places(self, top: str) -> tuple[Path, ...]:
+        if top not in self._places:
+            self._places[top] = find_own_places(top, self.folder, self._original) if top else ()
+        return self._places[top]
 
 
 def is_third_party(name: str) -> bool:
@@ -132,22 +142,43 @@ def _home_of(path: Path) -> Path:
     return home
 
 
+def _require_module(path: Path, module: str) -> None:
+    if not path.is_file():
+        raise NotFoundError(
+            f"the pipeline's module {path} does not exist",
+            hint="write it, or correct 'pipeline' in petla.toml",
+            field="pipeline",
+        )
+    if path.suffix == ".ipynb":
+        raise InvalidError(
+            f"the pipeline {module} is a notebook, but must be a Python module",
+            hint=f"export it with 'jupyter nbconvert --to script {module}' and set 'pipeline' in petla.toml",
+            field="pipeline",
+        )
+    if path.suffix != ".py":
+        raise InvalidError(
+            f"the pipeline {module} must be a Python module, a file whose name ends in .py",
+            hint="correct 'pipeline' in petla.toml",
+            field="pipeline",
+        )
+
+
 def _parse(name: str, path: Path, folder: Path) -> ModuleSource:
     content = path.read_bytes()
     try:
         tree = ast.parse(content, filename=str(path))
     except (SyntaxError, ValueError) as error:
-        raise _unreadable(error, path.relative_to(folder)) from error
+        raise _unreadable(error, path.relative_to(folder) if path.is_relative_to(folder) else path) from error
+    _drop_docstrings(tree)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    imports, stars, mentioned = _list_imports(tree, package)
     definitions: dict[str, tuple[ast.stmt, ...]] = {}
     loose = []
     for statement in tree.body:
-        names = list(_list_bound(statement))
-        for each in names:
+        for each in _list_bound(statement):
             definitions[each] = (*definitions.get(each, ()), statement)
-        if not names and not _is_idle(statement):
+        if acts_on_import(statement, imports):
             loose.append(statement)
-    imports, stars, mentioned = _list_imports(tree, package)
     return ModuleSource(
         name=name,
         path=path,
@@ -158,6 +189,12 @@ def _parse(name: str, path: Path, folder: Path) -> ModuleSource:
         stars=stars,
         mentioned=mentioned,
     )
+
+
+def _drop_docstrings(tree: ast.Module) -> None:
+    for node in ast.walk(tree):
+        if isinstance(node, AnyFunction | ast.ClassDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body[:] = node.body[1:] or [ast.Pass()]
 
 
 def _unreadable(error: SyntaxError | ValueError, path: Path) -> UserCodeError:
@@ -195,41 +232,50 @@ def _list_targets(target: ast.expr) -> Iterator[str]:
             yield from _list_targets(target.value)
 
 
-def _is_idle(statement: ast.stmt) -> bool:
-    """Whether a statement has no effect on what the functions do."""
-    match statement:
-        case ast.Import() | ast.ImportFrom() | ast.Pass():
-            return True
-        case ast.Expr(value=ast.Constant()):
-            return True
-        case ast.If(test=ast.Compare(left=ast.Name(id="__name__"))):
-            return True
-    return False
-
-
-def _list_imports(tree: ast.Module, package: str) -> tuple[dict[str, Imported], tuple[str, ...], frozenset[str]]:
-    imports: dict[str, Imported] = {}
+def _list_imports(
+    tree: ast.Module, package: str
+) -> tuple[dict[str, tuple[Imported, ...]], tuple[str, ...], frozenset[str]]:
+    found: dict[str, dict[Imported, None]] = {}
     stars, mentioned = [], set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for each in node.names:
                 mentioned.add(each.name)
                 local = each.asname or each.name.partition(".")[0]
-                imports[local] = Imported(each.name if each.asname else local)
+                found.setdefault(local, {})[Imported(each.name if each.asname else local)] = None
         elif isinstance(node, ast.ImportFrom):
-            module = _full_name(node, package)
+            module = _full_name("." * node.level + (node.module or ""), package)
             mentioned.add(module)
             for each in node.names:
                 if each.name == "*":
                     stars.append(module)
                 else:
-                    imports[each.asname or each.name] = Imported(module, each.name)
-    return imports, tuple(stars), frozenset(mentioned)
+                    # it may be a module, imported for what it does
+                    mentioned.add(f"{module}.{each.name}")
+                    found.setdefault(each.asname or each.name, {})[Imported(module, each.name)] = None
+    for called, literal in _list_called_imports(tree):
+        mentioned.add(_full_name(literal, package))
+        found.setdefault(called, {})[Imported(_full_name(literal, package))] = None
+    return {name: tuple(each) for name, each in found.items()}, tuple(stars), frozenset(mentioned)
 
 
-def _full_name(node: ast.ImportFrom, package: str) -> str:
-    if not node.level:
-        return node.module or ""
+def _list_called_imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Find `importlib.import_module("name")` and its like: the first name of the call, and the module.
+
+    That first name then stands for the module as well, so that whoever calls it reaches the whole module.
+    """
+    for call in list_calls(tree):
+        name = ast.unparse(call.func)
+        is_import = name == "__import__" or name.endswith("import_module")
+        if is_import and call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str):
+            yield name.partition(".")[0], call.args[0].value
+
+
+def _full_name(name: str, package: str) -> str:
+    """Return a module's full name; dots at its begin lead up from the package, as in `from ..part import x`."""
+    rest = name.lstrip(".")
+    level = len(name) - len(rest)
+    if not level:
+        return name
     parts = package.split(".") if package else []
-    parts = parts[: len(parts) - node.level + 1]
-    return ".".join([*parts, *([node.module] if node.module else [])])
+    return ".".join([*parts[: len(parts) - level + 1], *([rest] if rest else [])])
