@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.models.conversion.dirty_rows import list_dirty_rows
 from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns, to_arrays
 from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
@@ -71,7 +72,8 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     require_columns(holdout, [*names, table.target])
     fitted = _as_fitted(trained, signature)
     samples = _list_samples(fitted, (training, holdout), signature)
-    made = make_files(_make_original(fitted, signature), signature, samples)
+    dirty = list(list_dirty_rows(signature, samples[0].rows)) if table.gates.dirty_rows else []
+    made = make_files(_make_original(fitted, signature), signature, samples, dirty)
     scores = made.scores[: holdout.height]
     package = Package(
         model=model,

@@ -8,6 +8,7 @@ together again, neither happens.
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     import onnx
 
 _REASON_LENGTH = 300
+_NO_CONVERTER = re.compile(
+    r"Unable to find a (?:shape calculator|converter) for (?:type|model type) '<class '[\w.]*?(\w+)'>'"
+)
 # the converter would draw one, and the same model would have other bytes each time
 _NAME = "petla"
 _LOCALE = "C.UTF-8"
@@ -87,8 +91,14 @@ def convert(estimator: object, signature: Signature) -> Conversion:
                 contents += _list_contents(form, signature, is_double=is_double)
         except UserCodeError as error:
             logger.info("conversion.failed", extra={"estimator": type(form).__name__}, exc_info=True)
-            reason = f"it does not convert to ONNX: {' '.join(error.message.split())[:_REASON_LENGTH]}"
+            reason = f"it does not convert to ONNX: {_explain(error)}"
     return Conversion(tuple(contents), "" if contents else reason)
+
+
+def _explain(error: UserCodeError) -> str:
+    message = " ".join(str(error.__cause__ or error.message).split())
+    unknown = _NO_CONVERTER.search(message)
+    return f"no converter for {unknown[1]} is installed" if unknown else message[:_REASON_LENGTH]
 
 
 def _list_contents(estimator: object, signature: Signature, *, is_double: bool) -> list[bytes]:

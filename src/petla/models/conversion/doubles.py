@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
 # scikit-learn's estimators that are made of trees, or of such
-_TREE_MODULES = ("sklearn.ensemble", "sklearn.tree")
+TREE_MODULES = ("sklearn.ensemble", "sklearn.tree")
 _LEAST_STEPS = 2
 _ROUNDING = "petla_rounding"
 
@@ -23,6 +23,6 @@ def compute_in_double(estimator: object) -> "Pipeline | None":
     if not isinstance(estimator, Pipeline) or len(estimator.steps) < _LEAST_STEPS:
         return None
     *before, (name, last) = estimator.steps
-    if not type(last).__module__.startswith(_TREE_MODULES):
+    if not type(last).__module__.startswith(TREE_MODULES):
         return None
     return Pipeline([*before, (_ROUNDING, CastTransformer()), (name, last)])
