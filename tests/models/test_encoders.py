@@ -235,3 +235,17 @@ def test_words_need_no_locale_of_one_language(ws: Workspace, vectorizer: Any) ->
     packaged = package(ws, Trained(estimator=estimator, training=frame, holdout=frame))
 
     require_same(ws, packaged, estimator, pd.DataFrame({"text": ["Żółć good", "slow SLOW", "unknown"]}))
+
+
+@pytest.mark.parametrize("step", ["most frequent, one-hot", "one-hot", "ordinal"])
+@pytest.mark.parametrize("kind", ["polars", "arrow"])
+def test_model_fitted_on_pandas_nulls_gets_them_whatever_the_tables_are(ws: Workspace, step: str, kind: str) -> None:
+    frame, holdout = make_places("str"), make_places("str", 200, seed=1)
+    estimator = fit(STEPS[step](), FINALS["logistic"](), frame, ["city", "plan"])
+    tables = [
+        pl.from_pandas(each) if kind == "polars" else pl.from_pandas(each).to_arrow() for each in (frame, holdout)
+    ]
+
+    packaged = package(ws, Trained(estimator=estimator, training=tables[0], holdout=tables[1]))
+
+    require_same(ws, packaged, estimator, holdout.drop(columns="late")[:50])

@@ -12,7 +12,7 @@ from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.models.conversion.dirty_rows import list_dirty_rows
-from petla.models.conversion.estimator import list_classes, require_known_target, settle_answer
+from petla.models.conversion.estimator import learned_pandas_nulls, list_classes, require_known_target, settle_answer
 from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns, to_arrays
 from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
@@ -158,12 +158,17 @@ def _as_fitted(trained: Trained, signature: Signature) -> Trained:
     try:
         _try(own, signature)
     except UserCodeError:
-        for make in others:
-            found = make()
-            with contextlib.suppress(UserCodeError):
-                _try(found, signature)
-                return found
-        raise
+        is_own = False
+    else:
+        is_own = not (others and learned_pandas_nulls(trained.estimator))
+    if is_own:
+        return own
+    for make in others:
+        found = make()
+        with contextlib.suppress(UserCodeError):
+            _try(found, signature)
+            return found
+    _try(own, signature)
     return own
 
 

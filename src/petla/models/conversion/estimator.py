@@ -1,7 +1,7 @@
 """What an estimator says of itself: its classes, the threshold that it decides by, and whether it decides otherwise."""
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,24 @@ def require_known_target(signature: Signature, values: Iterable[object]) -> None
     )
 
 
+def learned_pandas_nulls(estimator: object) -> bool:
+    """Whether an estimator was fitted on strings that pandas lacked, NaN, and not on None as other tables have it.
+
+    No estimator says what kind of table it was fitted on, but its encoders and imputers hold what they saw there. One
+    that was fitted on None has it among its categories, unless an imputer was told to look for it.
+    """
+    is_pandas = False
+    for part in _list_parts(estimator, set()):
+        missing = getattr(part, "missing_values", 0)
+        texts = [each for each in getattr(part, "categories_", ()) if any(isinstance(value, str) for value in each)]
+        if missing is None or any(None in list(each) for each in texts):
+            return False
+        imputes = any(isinstance(value, str) for value in getattr(part, "statistics_", ()))
+        sees_nan = any(value != value for each in texts for value in each)  # noqa: PLR0124 - NaN
+        is_pandas |= sees_nan or (imputes and not isinstance(missing, str))
+    return is_pandas
+
+
 def settle_answer(
     answer: AnswerTable,
     signature: Signature,
@@ -106,6 +124,22 @@ def settle_answer(
         return answer, ""
     decided = _decide_alone(signature, estimator, table)
     return answer, "" if decided is None else _compare(answer.threshold, signature, scores, decided)
+
+
+def _list_parts(estimator: object, seen: set[int]) -> Iterator[object]:
+    """Yield an estimator of scikit-learn and all that it is made of."""
+    if id(estimator) in seen:
+        return
+    seen.add(id(estimator))
+    if isinstance(estimator, list | tuple):
+        parts: Iterable[object] = estimator
+    elif type(estimator).__module__.startswith("sklearn."):
+        yield estimator
+        parts = vars(estimator).values() if hasattr(estimator, "__dict__") else ()
+    else:
+        return
+    for part in parts:
+        yield from _list_parts(part, seen)
 
 
 def _require_fitted(estimator: Any) -> None:  # noqa: ANN401
