@@ -7,15 +7,18 @@ import pandas as pd
 import polars as pl
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.compose import make_column_transformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from petla.core.errors import InvalidError, UserCodeError
-from petla.core.project import ModelTable
+from petla.core.project import GateTable, ModelTable
 from petla.data.profile.columns import Kind
 from petla.models.conversion.parity import TOLERANCE
 from petla.models.package import load_package
@@ -241,3 +244,66 @@ def test_empty_holdout_is_named(ws: Workspace) -> None:
 
     with pytest.raises(InvalidError, match="without rows"):
         package(ws, Trained(estimator=trained.estimator, training=trained.training, holdout=trained.holdout[:0]))
+
+
+def make_places() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame({"x": random.normal(0, 10, 300).round(1), "city": random.choice(["a", "b"], 300)})
+    return rows.assign(late=rows["x"] + 5 * (rows["city"] == "a") + random.normal(0, 3, 300) > 2)
+
+
+def test_form_that_answers_extreme_values_as_the_original_is_packaged(ws: Workspace) -> None:
+    # in float32 1e30 squared is infinite, and the answer of the ONNX form no number
+    rows = make_places()[["x", "late"]]
+
+    packaged = package(ws, Trained(estimator=GaussianNB().fit(rows[["x"]], rows["late"]), training=rows, holdout=rows))
+
+    assert packaged.package.kind == "python"
+    assert packaged.package.parity.reason.startswith("where x = 1e+30, the original gives")
+    assert "clip such values" in packaged.package.parity.advice
+
+
+def test_dirty_rows_are_not_compared_where_their_gate_is_off(ws: Workspace) -> None:
+    rows = make_places()[["x", "late"]]
+    trained = Trained(estimator=GaussianNB().fit(rows[["x"]], rows["late"]), training=rows, holdout=rows)
+
+    packaged = package(ws, trained, ModelTable(target="late", gates=GateTable(dirty_rows=False)))
+
+    assert packaged.package.kind == "onnx"
+
+
+@pytest.mark.parametrize("encoder", [OrdinalEncoder(), OneHotEncoder()])
+def test_error_for_an_unseen_category_stays_one_in_onnx(ws: Workspace, encoder: BaseEstimator) -> None:
+    rows = make_places()
+    columns = make_column_transformer((encoder, ["city"]), ("passthrough", ["x"]))
+    estimator = make_pipeline(columns, LogisticRegression()).fit(rows[["x", "city"]], rows["late"])
+
+    packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
+
+    assert packaged.package.kind == "onnx"
+    with pytest.raises(UserCodeError, match="the model failed in ONNX Runtime"):
+        score_packaged(ws, packaged, pd.DataFrame({"x": [1.0], "city": ["never seen"]}))
+
+
+def test_reason_of_onnx_runtime_is_kept(ws: Workspace) -> None:
+    # two words make no token pattern that ONNX Runtime reads
+    rows = pd.DataFrame(
+        {"text": [f"good x{i}" if i % 2 else f"bad y{i}" for i in range(100)], "late": [False, True] * 50}
+    )
+    words = make_column_transformer((CountVectorizer(token_pattern=r"(?<=x)\d+|good|bad"), "text"))
+    estimator = make_pipeline(words, LogisticRegression()).fit(rows[["text"]], rows["late"])
+
+    packaged = package(ws, Trained(estimator=estimator, training=rows, holdout=rows))
+
+    assert packaged.package.kind == "python"
+    assert "converted to ONNX it does not run: ONNX Runtime cannot read the model" in packaged.package.parity.reason
+    assert "rees convert" not in packaged.package.parity.advice
+
+
+def test_advice_about_trees_is_given_for_trees_only(ws: Workspace) -> None:
+    rows = pd.DataFrame({"x": 16_777_216.0 + np.arange(200) % 3 - 1, "late": np.arange(200) % 3 == 1})
+    estimator = HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=5).fit(rows[["x"]], rows["late"])
+
+    parity = package(ws, Trained(estimator=estimator, training=rows, holdout=rows)).package.parity
+
+    assert "float32 keeps seven digits" in parity.advice

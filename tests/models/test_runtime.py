@@ -118,12 +118,16 @@ class Fragile:
         return [float(value) * 2 for value in table["x"]]
 
 
+def pickle_original(estimator: object) -> bytes:
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    content: bytes = cloudpickle.dumps(make_original(estimator, pd.DataFrame({"x": [0.0]}), ["x"]))
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    return content
+
+
 @pytest.fixture
 def fragile() -> Iterator[PythonRuntime]:
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    content = cloudpickle.dumps(make_original(Fragile(), pd.DataFrame({"x": [0.0]}), ["x"]))
-    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    runtime = PythonRuntime(content, timeout_s=5)
+    runtime = PythonRuntime(pickle_original(Fragile()), timeout_s=5)
     yield runtime
     runtime.close()
 
@@ -218,4 +222,38 @@ def test_rows_become_the_table_that_the_model_was_trained_on(kind: str) -> None:
 
 
 def test_original_is_what_was_pickled() -> None:
-    assert Original.__struct_fields__ == ("estimator", "template", "special")
+    # packages hold it pickled, so fields are only added at the end, with a default
+    assert Original.__struct_fields__ == ("estimator", "template", "special", "nulls")
+    assert Original(1, 2, ()).nulls == {}
+
+
+@pytest.mark.parametrize("null", [None, np.nan])
+def test_missing_object_is_what_it_was_in_training(null: object) -> None:
+    training = pd.DataFrame({"city": pd.Series(["a", null], dtype=object)})
+
+    table = make_table(make_original(Fragile(), training, ["city"]), [(None,), ("b",)])
+
+    assert table["city"].tolist()[1] == "b"
+    assert (table["city"].iloc[0] is None) == (null is None)
+
+
+class CountsThreads:
+    """Answers how many threads its libraries would use: OpenMP's, those of BLAS, and joblib's processors."""
+
+    def predict(self, table: pd.DataFrame) -> list[float]:
+        import joblib
+        import sklearn.ensemble  # noqa: F401 - loads OpenMP and BLAS
+        from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+
+        threads = [pool["num_threads"] for pool in threadpool_info()] + [joblib.cpu_count(), joblib.effective_n_jobs()]
+        return [float(max(threads))] * len(table)
+
+
+@pytest.mark.parametrize(("threads", "most"), [(1, 1), (2, min(2, os.cpu_count() or 1))])
+def test_python_model_uses_the_threads_that_it_may(monkeypatch: pytest.MonkeyPatch, threads: int, most: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    runtime = PythonRuntime(pickle_original(CountsThreads()), threads=threads)
+    try:
+        assert runtime.score([(1.0,)]).tolist() == [most]
+    finally:
+        runtime.close()

@@ -19,7 +19,7 @@ from petla.models.package import Package, load_version
 from petla.models.registry import find_champion, move, set_verdict
 from petla.models.runtime.running import Runtime, open_runtime
 from petla.models.states import State, require_move
-from petla.models.version import ModelVersion
+from petla.models.version import Certificate, ModelVersion
 from petla.storage.ledger import shortened
 from petla.storage.workspace import Workspace
 
@@ -44,15 +44,17 @@ def judge(ws: Workspace, version: ModelVersion, training: "pl.DataFrame", holdou
     require_move(subject, version.state, State.TESTING)
     _, table = ws.get_model(version.model)
     champion = find_champion(ws, version.model)
+    checks = (
+        check_apart(training, holdout, table.gates.holdout_overlap),
+        *_list_checks(ws, table, version, champion, holdout),
+    )
     verdict = Verdict(
         model=version.model,
         version=version.version,
         champion=None if champion is None else champion.version,
-        checks=(
-            check_apart(training, holdout, table.gates.holdout_overlap),
-            *_list_checks(ws, table, version, champion, holdout),
-        ),
+        checks=checks,
         at=to_text(ws.clock()),
+        packaged=_describe_package(version.certificate, checks),
     )
     to = State.TESTING if verdict.passed else State.REJECTED
     reason = "; ".join(check.message for check in verdict.checks if not check.passed) or "every gate passed"
@@ -65,6 +67,16 @@ def judge(ws: Workspace, version: ModelVersion, training: "pl.DataFrame", holdou
             checks={check.name: {"passed": check.passed, "figures": check.figures} for check in verdict.checks},
         )
     return verdict
+
+
+def _describe_package(certificate: Certificate, checks: tuple[Check, ...]) -> str:
+    took_ms = next(check.figures["p50_ms"] for check in checks if check.name == "latency")
+    speed, parity = f"{took_ms * 1000:,.0f} microseconds a row", certificate.parity
+    if parity.reason:
+        line = f"packaged as Python ({speed}), because {parity.reason}; next: {parity.advice}"
+    else:
+        line = f"packaged as ONNX (largest difference {parity.largest_difference:.2g}, {speed})"
+    return f"{line}. NOTE: {parity.remark}" if parity.remark else line
 
 
 def _list_checks(
@@ -99,7 +111,8 @@ def _contest(
 @contextmanager
 def _running(ws: Workspace, version: ModelVersion) -> Iterator[tuple[Package, Runtime]]:
     package = load_version(ws.objects, ws.keys, version.package, version.model, version.version)
-    runtime = open_runtime(package, ws.objects)
+    _, table = ws.get_model(version.model)
+    runtime = open_runtime(package, ws.objects, limits=table.serving)
     try:
         yield package, runtime
     finally:

@@ -1,17 +1,17 @@
 """Gates on service: how fast the packaged model answers one row, and whether it answers what production will send."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import cycle, islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import PetlaError
-from petla.data.profile.columns import Kind
 from petla.gates.verdict import Check
+from petla.models.conversion.dirty_rows import list_dirty_rows
 from petla.models.runtime.running import Runtime
-from petla.models.signature import InputField, Row, Signature, Value
+from petla.models.signature import Row, Signature
 
 _TIMED_ROWS = 500
 _WARM_ROWS = 50
@@ -19,19 +19,6 @@ _WARM_ROWS = 50
 _SHOWN_FAULTS = 5
 # how far probabilities may be from 0, 1 and a sum of 1
 _SLACK = 1e-3
-
-_BLACK = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
-_CLEAR = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR4nGNgYGBgAAAABQABpfZFQAAAAABJRU5ErkJggg=="
-_EXTREMES: dict[Kind, tuple[Value, ...]] = {
-    Kind.NUMBER: (0.0, -1.0, 1e30, -1e30, 1e-30),
-    Kind.INTEGER: (0, -1, 2**53, -(2**53)),
-    Kind.BOOLEAN: (False, True),
-    Kind.CATEGORY: ("", "never seen before", "żółć", "x" * 10_000),
-    Kind.TEXT: ("", "never seen before", "żółć", "x" * 10_000),
-    Kind.TIMESTAMP: ("1900-01-01T00:00:00", "2199-12-31T23:59:59"),
-    # a black pixel, and a transparent one
-    Kind.IMAGE: (_BLACK, _CLEAR),
-}
 
 
 def check_latency(runtime: Runtime, rows: Sequence[Row], limit_ms: float) -> Check:
@@ -61,9 +48,8 @@ def check_dirty_rows(runtime: Runtime, signature: Signature, rows: Sequence[Row]
         signature: says what may be sent.
         rows: of the holdout; the first without missing values is what the dirty rows are made from.
     """
-    sample = next((row for row in rows if None not in row), rows[0])
     faults, n_rows = [], 0
-    for what, row in list_dirty_rows(signature, sample):
+    for what, row in list_dirty_rows(signature, rows):
         n_rows += 1
         fault = _find_fault(runtime, signature, row)
         if fault:
@@ -75,28 +61,6 @@ def check_dirty_rows(runtime: Runtime, signature: Signature, rows: Sequence[Row]
     more = f" and {len(faults) - _SHOWN_FAULTS} more" if len(faults) > _SHOWN_FAULTS else ""
     message = f"{len(faults)} of {n_rows} dirty rows are not answered: {'; '.join(faults[:_SHOWN_FAULTS])}{more}"
     return Check(name="dirty rows", passed=False, message=message, figures=figures)
-
-
-def list_dirty_rows(signature: Signature, sample: Row) -> Iterator[tuple[str, Row]]:
-    """Yield rows that a signature allows and no training row looks like, each with what is wrong with it."""
-    fields = signature.inputs
-    for i, field in enumerate(fields):
-        for value in (*((None,) if field.is_nullable else ()), *_list_extremes(field)):
-            yield f"{field.name} = {_show(value)}", (*sample[:i], value, *sample[i + 1 :])
-    yield (
-        "every nullable field null",
-        tuple(None if field.is_nullable else value for field, value in zip(fields, sample, strict=True)),
-    )
-    for which in (0, -1):
-        yield "every field extreme at once", tuple(_list_extremes(field)[which] for field in fields)
-
-
-def _list_extremes(field: InputField) -> tuple[Value, ...]:
-    if field.kind is not Kind.TENSOR:
-        return _EXTREMES[field.kind]
-    kind = np.dtype(field.dtype)
-    largest = np.iinfo(kind).max if kind.kind in "iu" else 1
-    return tuple(np.full(field.shape, value, dtype=kind).tolist() for value in (0, largest))
 
 
 def _find_fault(runtime: Runtime, signature: Signature, row: Row) -> str:
@@ -115,10 +79,3 @@ def _find_range_fault(signature: Signature, scores: NDArray[np.float64]) -> str:
     if scores.min() < -_SLACK or scores.max() > 1 + _SLACK or abs(scores.sum() - 1) > _SLACK:
         return f"the probabilities {', '.join(f'{value:.3g}' for value in scores[0])} are none"
     return ""
-
-
-def _show(value: Value) -> str:
-    if value is None:
-        return "null"
-    text = repr(value)
-    return text if len(text) <= 30 else f"a text of {len(str(value)):,} characters"

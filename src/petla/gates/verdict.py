@@ -28,6 +28,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     champion: int | None
     checks: tuple[Check, ...]
     at: str
+    # ONNX or Python, how near to the original, how fast, and why
+    packaged: str = ""
 
     @property
     def passed(self) -> bool:

@@ -36,6 +36,10 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     largest_difference: float | None
     # why it is packaged as Python; empty: it converted and met the tolerance
     reason: str = ""
+    # what would make it ONNX
+    advice: str = ""
+    # where the estimator's own `predict` says otherwise than its probabilities do; empty: nowhere
+    remark: str = ""
 
 
 class GoldenRow(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from petla.core.errors import InvalidError, UserCodeError
 from petla.core.project import ModelTable
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.models.conversion.dirty_rows import list_dirty_rows
+from petla.models.conversion.estimator import learned_pandas_nulls, list_classes, require_known_target, settle_answer
 from petla.models.conversion.features import list_rows, list_truths, make_fields, require_columns, to_arrays
 from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
@@ -69,24 +71,27 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     profile, signature = _describe(training, table, trained.estimator)
     names = [field.name for field in signature.inputs]
     require_columns(holdout, [*names, table.target])
+    require_known_target(signature, list_truths(training, table.target))
     fitted = _as_fitted(trained, signature)
     samples = _list_samples(fitted, (training, holdout), signature)
-    made = make_files(_make_original(fitted, signature), signature, samples)
+    dirty = list(list_dirty_rows(signature, samples[0].rows)) if table.gates.dirty_rows else []
+    made = make_files(_make_original(fitted, signature), signature, samples, dirty)
     scores = made.scores[: holdout.height]
+    answer, remark = settle_answer(table.answer, signature, fitted.estimator, samples[0].table, scores)
     package = Package(
         model=model,
         version=0,
         kind="onnx" if ONNX_FILE in made.files else "python",
         signature=signature,
-        answer=table.answer,
+        answer=answer,
         profile=profile,
         score_profile=_profile_scores(signature, scores),
-        parity=made.parity,
+        parity=msgspec.structs.replace(made.parity, remark=remark),
         golden=_choose_golden(samples[0].rows, scores),
         files={},
         requirements=list_requirements(),
     )
-    outcome = make_outcome(signature, list_truths(holdout, table.target), scores, threshold=table.answer.threshold)
+    outcome = make_outcome(signature, list_truths(holdout, table.target), scores, threshold=answer.threshold)
     return Packaged(
         digest=_store(ws, package, made.files),
         package=package,
@@ -104,6 +109,13 @@ def as_polars(frame: Any, step: str) -> "pl.DataFrame":  # noqa: ANN401 - frames
     """
     import polars as pl
 
+    unnamed = [name for name in getattr(frame, "columns", ()) if not isinstance(name, str)]
+    if find_kind(frame) is FrameKind.PANDAS and unnamed:
+        raise InvalidError(
+            f"the step {step!r} returned columns whose names are no strings: {', '.join(map(repr, unnamed[:5]))}",
+            hint="name them, such as `frame.columns = [f'x{i}' for i in range(frame.shape[1])]`",
+            field=step,
+        )
     converted = convert_frame(frame, FrameKind.POLARS)
     if not isinstance(converted, pl.DataFrame):
         raise InvalidError(
@@ -124,25 +136,11 @@ def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tu
         inputs=make_fields(training, whole, table.target),
         target=table.target,
         task=table.task,
-        classes=_list_classes(table, estimator),
+        classes=list_classes(table, estimator),
     )
     kinds = {field.name: field.kind for field in signature.inputs}
     columns = tuple(msgspec.structs.replace(c, kind=kinds[c.name]) for c in whole.columns if c.name != table.target)
     return Profile(rows=whole.rows, columns=columns), signature
-
-
-def _list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float | str, ...]:  # noqa: ANN401
-    """Return the classes as Python values, having held their number against the task."""
-    classes: list[bool | int | float | str] = np.asarray(getattr(estimator, "classes_", [])).tolist()
-    allowed = {"regression": (0,), "binary": (2,), "multiclass": range(2, len(classes) + 1)}[table.task]
-    if len(classes) not in allowed:
-        shown = f"has the classes {', '.join(map(repr, classes[:5]))}" if classes else "has no classes"
-        raise InvalidError(
-            f"the project file says the task is {table.task}, but the trained {type(estimator).__name__} {shown}",
-            hint="correct 'task' in the model's table, or the target column",
-            field="task",
-        )
-    return tuple(classes)
 
 
 def _as_fitted(trained: Trained, signature: Signature) -> Trained:
@@ -161,12 +159,17 @@ def _as_fitted(trained: Trained, signature: Signature) -> Trained:
     try:
         _try(own, signature)
     except UserCodeError:
-        for make in others:
-            found = make()
-            with contextlib.suppress(UserCodeError):
-                _try(found, signature)
-                return found
-        raise
+        is_own = False
+    else:
+        is_own = not (others and learned_pandas_nulls(trained.estimator))
+    if is_own:
+        return own
+    for make in others:
+        found = make()
+        with contextlib.suppress(UserCodeError):
+            _try(found, signature)
+            return found
+    _try(own, signature)
     return own
 
 

@@ -130,6 +130,7 @@ def _print_result(name: str, result: "TrainResult") -> None:
         _print_warnings(result.run)
     else:
         _print_run(result.run)
+    say(f"  {result.verdict.packaged}")
     for check in result.verdict.checks:
         say(f"  {'passed' if check.passed else 'FAILED'}  {check.name}: {check.message}")
     if result.verdict.passed:

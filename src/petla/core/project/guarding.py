@@ -32,6 +32,8 @@ class LimitTable(msgspec.Struct, frozen=True, kw_only=True):
     hang_s: Annotated[float, Meta(gt=0, le=3600)] = 30.0
     # a Python package: memory that its process may take, MiB; 0: as much as there is
     memory_mib: Annotated[int, Meta(ge=0)] = 0
+    # a Python package: threads that its libraries may use for one batch; more slow single rows down
+    model_threads: Annotated[int, Meta(ge=1, le=1024)] = 1
 
 
 class FallbackTable(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ together again, neither happens.
 import contextlib
 import logging
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,19 @@ import msgspec
 
 from petla.core.errors import UserCodeError
 from petla.data.profile.columns import Kind
-from petla.models.conversion.doubles import compute_in_double, list_converters
+from petla.models.conversion.doubles import compute_in_double
+from petla.models.conversion.encoders import list_converters, list_shapes
 from petla.models.conversion.votes import sum_votes
-from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, TEXT_KINDS, split_inputs
+from petla.models.runtime.layout import (
+    LEFT_OUT_KINDS,
+    NULL,
+    NULL_KEY,
+    NUMBERS,
+    SCORES,
+    STRINGS,
+    TEXT_KINDS,
+    split_inputs,
+)
 from petla.models.signature import Signature
 from petla.pipeline.execution.user_code import guarded
 
@@ -26,8 +37,17 @@ if TYPE_CHECKING:
     import onnx
 
 _REASON_LENGTH = 300
+_NO_CONVERTER = re.compile(
+    r"Unable to find a (?:shape calculator|converter) for (?:type|model type) '<class '[\w.]*?(\w+)'>'"
+)
 # the converter would draw one, and the same model would have other bytes each time
 _NAME = "petla"
+_LOCALE = "C.UTF-8"
+# scikit-learn's two usual patterns as they are converted, and what finds the same words beyond ASCII
+_TOKEN_PATTERNS = {
+    rb"[a-zA-Z0-9_]+": rb"[\p{L}\p{N}_][\p{L}\p{N}_]+",
+    rb"(?u)\b\w+\b": rb"[\p{L}\p{N}_]+",
+}
 # ten times the rounding of float32
 _TRIFLE = 1e-6
 # a name that no column has
@@ -51,10 +71,8 @@ def convert(estimator: object, signature: Signature) -> Conversion:
         each only if it has columns, in the order of the signature; and the output `scores` (n_rows, n_classes), or
         (n_rows, 1) for a regression. Or the reason why it cannot be expressed so.
     """
-    if any(field.kind is Kind.TIMESTAMP for field in signature.inputs):
-        return Conversion((), "it takes moments, which ONNX does not have")
-    if any(field.kind is Kind.IMAGE for field in signature.inputs):
-        return Conversion((), "it takes pictures, which are decoded in Python")
+    if not any(split_inputs(signature)):
+        return Conversion((), "none of its inputs is a number or a string, and ONNX takes nothing else")
     if len(signature.inputs) > 1 and any(field.kind is Kind.TENSOR for field in signature.inputs):
         return Conversion((), "it takes arrays beside other inputs")
     try:
@@ -73,14 +91,24 @@ def convert(estimator: object, signature: Signature) -> Conversion:
                 contents += _list_contents(form, signature, is_double=is_double)
         except UserCodeError as error:
             logger.info("conversion.failed", extra={"estimator": type(form).__name__}, exc_info=True)
-            reason = f"it does not convert to ONNX: {' '.join(error.message.split())[:_REASON_LENGTH]}"
+            reason = f"it does not convert to ONNX: {_explain(error)}"
     return Conversion(tuple(contents), "" if contents else reason)
 
 
+def _explain(error: UserCodeError) -> str:
+    message = " ".join(str(error.__cause__ or error.message).split())
+    unknown = _NO_CONVERTER.search(message)
+    return f"no converter for {unknown[1]} is installed" if unknown else message[:_REASON_LENGTH]
+
+
 def _list_contents(estimator: object, signature: Signature, *, is_double: bool) -> list[bytes]:
+    from onnx import helper
+
     model = _convert_any(estimator, signature, is_double=is_double)
-    _merge_inputs(model.graph, signature, is_double=is_double)
     _keep_scores(model.graph)
+    _merge_inputs(model.graph, signature, is_double=is_double)
+    _read_all_letters(model.graph)
+    helper.set_model_props(model, {NULL_KEY: NULL})
     as_converted = model.SerializeToString()
     summed = [model.SerializeToString()] if sum_votes(model.graph) else []
     return [*summed, as_converted, *_raise_thresholds(model)]
@@ -88,9 +116,10 @@ def _list_contents(estimator: object, signature: Signature, *, is_double: bool) 
 
 def _convert_any(estimator: object, signature: Signature, *, is_double: bool) -> "onnx.ModelProto":
     """Convert with one input for all numbers; with one for each column where there are strings or columns are named."""
-    numbers, strings = split_inputs(signature)
+    numbers, _ = split_inputs(signature)
+    is_whole = len(numbers) == len(signature.inputs)
     width = sum(math.prod(signature.inputs[i].shape) for i in numbers)
-    if not strings:
+    if is_whole:
         # a column transformer that picks by name does not find its columns in one input
         with contextlib.suppress(UserCodeError), guarded("conversion", Path.cwd(), field="model"):
             return _convert_with(estimator, [(_ALL_NUMBERS, _number_type(is_double=is_double)([None, width]))])
@@ -106,8 +135,12 @@ def _number_type(*, is_double: bool) -> Any:  # noqa: ANN401 - a class of the co
 def _list_column_types(signature: Signature, number_type: Any) -> list[tuple[str, Any]]:  # noqa: ANN401
     from skl2onnx.common.data_types import StringTensorType
 
+    # what no graph takes is declared as strings, so that it is found by name, and refused where it is used
     return [
-        (field.name, StringTensorType([None, 1]) if field.kind in TEXT_KINDS else number_type([None, 1]))
+        (
+            field.name,
+            StringTensorType([None, 1]) if field.kind in TEXT_KINDS | LEFT_OUT_KINDS else number_type([None, 1]),
+        )
         for field in signature.inputs
     ]
 
@@ -127,6 +160,7 @@ def _convert_with(estimator: object, types: list[tuple[str, Any]]) -> "onnx.Mode
             initial_types=types,
             options=options,
             custom_conversion_functions=list_converters(),
+            custom_shape_calculators=list_shapes(),
         )
     return model
 
@@ -142,12 +176,35 @@ def _merge_inputs(graph: "onnx.GraphProto", signature: Signature, *, is_double: 
     # in the signature's order, but with names of the converter's own; it makes none with a space
     _rename(graph, {each.name: f"column {i}" for i, each in enumerate(graph.input)})
     del graph.input[:]
+    _require_left_out(graph, signature)
     kinds = ((NUMBERS, TensorProto.DOUBLE if is_double else TensorProto.FLOAT), (STRINGS, TensorProto.STRING))
     for (name, kind), positions in zip(kinds, split_inputs(signature), strict=True):
         if positions:
             columns = [f"column {i}" for i in positions]
             graph.input.append(helper.make_tensor_value_info(name, kind, [None, len(columns)]))
             _feed_columns(graph, name, columns)
+
+
+def _require_left_out(graph: "onnx.GraphProto", signature: Signature) -> None:
+    used = {name for node in graph.node for name in node.input}
+    for i, field in enumerate(signature.inputs):
+        if field.kind in LEFT_OUT_KINDS and f"column {i}" in used:
+            raise NotImplementedError(f"it uses the column {field.name!r} of the kind {field.kind}, which ONNX lacks")
+
+
+def _read_all_letters(graph: "onnx.GraphProto") -> None:
+    """Take words of all alphabets, lowered in a locale that every machine with glibc has.
+
+    Without a name ONNX Runtime wants the locale en_US, which few container images have.
+    """
+    from onnx import helper
+
+    for node in graph.node:
+        if node.op_type == "StringNormalizer" and not any(each.name == "locale" for each in node.attribute):
+            node.attribute.append(helper.make_attribute("locale", _LOCALE))
+        for attribute in node.attribute:
+            if node.op_type == "Tokenizer" and attribute.name == "tokenexp":
+                attribute.s = _TOKEN_PATTERNS.get(attribute.s, attribute.s)
 
 
 def _feed_columns(graph: "onnx.GraphProto", merged: str, columns: list[str]) -> None:

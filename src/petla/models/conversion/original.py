@@ -27,6 +27,9 @@ class Original(msgspec.Struct, frozen=True):
     template: Any
     # the signature's, where some are pictures or tensors
     special: tuple[InputField, ...] = ()
+    # pandas' object columns: what the training rows had where a value is missing, NaN or None, which estimators tell
+    # apart
+    nulls: dict[str, Any] = {}
 
 
 def make_original(
@@ -58,7 +61,8 @@ def make_original(
             hint="wrap it in sklearn.calibration.CalibratedClassifierCV",
             field="model",
         )
-    return Original(estimator, select_columns(training, names)[:0], tuple(special))
+    table = select_columns(training, names)
+    return Original(estimator, table[:0], tuple(special), _find_nulls(table))
 
 
 def select_columns(frame: Any, names: Sequence[str]) -> Any:  # noqa: ANN401
@@ -100,13 +104,20 @@ def make_table(original: Original, rows: Sequence[Row]) -> Any:  # noqa: ANN401
     if isinstance(template, np.ndarray):
         return np.array([row[0] for row in rows], dtype=template.dtype).reshape(len(rows), *template.shape[1:])
     if type(template).__module__.startswith("pandas"):
-        return _make_pandas(template, rows)
+        return _make_pandas(template, rows, original.nulls)
     if type(template).__module__.startswith("polars"):
         return _make_polars(template, rows)
     import polars as pl
 
     frame = _make_polars(pl.DataFrame(template), rows)
     return frame.to_arrow().cast(template.schema)
+
+
+def _find_nulls(table: Any) -> dict[str, Any]:  # noqa: ANN401
+    if not type(table).__module__.startswith("pandas"):
+        return {}
+    lacking = {name: column[column.isna()] for name, column in table.items() if column.dtype == object}
+    return {name: column.iloc[0] for name, column in lacking.items() if len(column)}
 
 
 def _restore(original: Original, rows: Sequence[Row]) -> list[Row]:
@@ -126,12 +137,14 @@ def _restore_value(field: InputField, value: Any, is_pandas: bool) -> Any:  # no
     return np.array(value, dtype=field.dtype) if field.kind is Kind.TENSOR and is_pandas else value
 
 
-def _make_pandas(template: Any, rows: Sequence[Row]) -> Any:  # noqa: ANN401
+def _make_pandas(template: Any, rows: Sequence[Row], nulls: dict[str, Any]) -> Any:  # noqa: ANN401
     import pandas as pd
 
     frame = pd.DataFrame.from_records(list(rows), columns=list(template.columns))
     for name, dtype in template.dtypes.items():
         frame[name] = _convert_column(frame[name], dtype)
+        if name in nulls:
+            frame[name] = frame[name].astype(object).where(frame[name].notna(), nulls[name])
     return frame
 
 

@@ -9,16 +9,24 @@ from petla.models.signature import Row, Signature, Value
 NUMBERS = "numbers"
 STRINGS = "strings"
 SCORES = "scores"
+# what a null string is sent as: two characters of Unicode's private use area, which no data has
+NULL = "\ue000\uf8ff"
+# metadata of a graph that takes `NULL`; one without it takes nulls as empty strings
+NULL_KEY = "petla.null"
 
 _LARGEST = 2**63 - 1
 
 TEXT_KINDS = frozenset({Kind.CATEGORY, Kind.TEXT})
+# no graph takes these; a model that does not use them converts all the same
+LEFT_OUT_KINDS = frozenset({Kind.TIMESTAMP, Kind.IMAGE})
 
 
 def split_inputs(signature: Signature) -> tuple[list[int], list[int]]:
     """Return the positions of the inputs that ONNX sees as numbers, and of those that it sees as strings."""
-    strings = [i for i, field in enumerate(signature.inputs) if field.kind in TEXT_KINDS]
-    return [i for i in range(len(signature.inputs)) if i not in strings], strings
+    fields = enumerate(signature.inputs)
+    kinds = {i: field.kind for i, field in fields if field.kind not in LEFT_OUT_KINDS}
+    strings = [i for i, kind in kinds.items() if kind in TEXT_KINDS]
+    return [i for i in kinds if i not in strings], strings
 
 
 def bound_row(row: Row) -> Row:

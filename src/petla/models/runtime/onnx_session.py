@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from petla.core.errors import CorruptError
+from petla.core.errors import CorruptError, UserCodeError
 from petla.data.profile.columns import Kind
-from petla.models.runtime.layout import NUMBERS, SCORES, STRINGS, bound_row, split_inputs
+from petla.models.runtime.layout import NULL_KEY, NUMBERS, SCORES, STRINGS, bound_row, split_inputs
 from petla.models.signature import Row, Signature, Value
 
 _FATAL_ONLY = 4
+_HINT = "correct the pipeline so that its model takes every row that its signature allows, then 'petla run'"
 
 
 class OnnxRuntime:
@@ -33,10 +34,12 @@ class OnnxRuntime:
 
     def __init__(self, content: bytes, signature: Signature, *, threads: int = 1) -> None:
         session = _open_session(content, threads)
+        self._errors = _list_errors()
         self._run: Callable[..., list[NDArray[Any]]] = session.run
         # what stands before trees is computed in 64 bits; see `convert`
         is_double = any(each.name == NUMBERS and each.type == "tensor(double)" for each in session.get_inputs())
         self._number_type = np.float64 if is_double else np.float32
+        self._null: str = session.get_modelmeta().custom_metadata_map.get(NULL_KEY, "")
         numbers, strings = split_inputs(signature)
         self._numbers = _picker(numbers)
         self._strings = _picker(strings)
@@ -52,8 +55,11 @@ class OnnxRuntime:
             if self._is_tensor:
                 feed[NUMBERS] = feed[NUMBERS].reshape(len(rows), -1)
         if self._strings is not None:
-            feed[STRINGS] = _to_strings(list(map(self._strings, rows)))
-        scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)
+            feed[STRINGS] = _to_strings(list(map(self._strings, rows)), self._null)
+        try:
+            scores: NDArray[np.float64] = self._run([SCORES], feed)[0].astype(np.float64)
+        except self._errors as error:
+            raise UserCodeError(f"the model failed in ONNX Runtime: {error}", hint=_HINT, field="model") from error
         return scores[:, 0] if self._is_regression else scores
 
     def close(self) -> None:
@@ -62,7 +68,6 @@ class OnnxRuntime:
 
 def _open_session(content: bytes, threads: int) -> Any:  # noqa: ANN401 - the library has no types
     import onnxruntime
-    from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -70,10 +75,23 @@ def _open_session(content: bytes, threads: int) -> Any:  # noqa: ANN401 - the li
     options.log_severity_level = _FATAL_ONLY
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NotImplemented) as error:
+    except _list_errors() as error:
         raise CorruptError(
             f"ONNX Runtime cannot read the model: {error}", hint="make it again with 'petla run'"
         ) from error
+
+
+def _list_errors() -> tuple[type[Exception], ...]:
+    from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+    return (
+        ort.Fail,
+        ort.InvalidArgument,
+        ort.InvalidGraph,
+        ort.InvalidProtobuf,
+        ort.NotImplemented,
+        ort.RuntimeException,
+    )
 
 
 def _picker(positions: list[int]) -> Callable[[Row], tuple[Value, ...]] | None:
@@ -108,8 +126,8 @@ def _take_each(values: list[tuple[Value, ...]], kind: type[np.floating[Any]]) ->
             return np.array([bound_row(row) for row in values], dtype=kind)
 
 
-def _to_strings(values: list[tuple[Value, ...]]) -> NDArray[np.object_]:
+def _to_strings(values: list[tuple[Value, ...]], null: str) -> NDArray[np.object_]:
     flat: list[Value] = list(chain.from_iterable(values))
     if None in flat:
-        flat = ["" if value is None else value for value in flat]
+        flat = [null if value is None else value for value in flat]
     return np.array(flat, dtype=object).reshape(len(values), -1)

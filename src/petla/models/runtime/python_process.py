@@ -31,6 +31,12 @@ _HINT = "correct the pipeline so that its model takes every row that its signatu
 _FREE_DEATHS = 3
 _FIRST_REST_S = 0.5
 _LONGEST_REST_S = 30.0
+# OMP_THREAD_LIMIT also binds a model that was trained with a number of threads of its own, and LOKY_MAX_CPU_COUNT is
+# what joblib and LightGBM count processors with
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "BLIS_NUM_THREADS"),
+    *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS", "LOKY_MAX_CPU_COUNT"),
+)
 
 
 class PythonRuntime:
@@ -40,6 +46,7 @@ class PythonRuntime:
         content: the pickled model, from a package whose signature was verified.
         timeout_s: a batch that takes longer is given up, and the child is ended.
         memory_bytes: data that the child may hold; 0: as much as there is.
+        threads: that the model's libraries may use for one batch.
 
     Raises:
         UnavailableError: the child could not be started.
@@ -48,9 +55,10 @@ class PythonRuntime:
 
     is_fast = False
 
-    def __init__(self, content: bytes, *, timeout_s: float = 30.0, memory_bytes: int = 0) -> None:
+    def __init__(self, content: bytes, *, timeout_s: float = 30.0, memory_bytes: int = 0, threads: int = 1) -> None:
         self._start_frame = Start(content, memory_bytes)
         self._timeout_s = timeout_s
+        self._threads = threads
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._is_closed = False
@@ -93,7 +101,7 @@ class PythonRuntime:
                 f"{rest_s:.1f} s",
                 hint="look at the server's log for what it printed",
             )
-        self._child = _spawn()
+        self._child = _spawn(self._threads)
         self._ask(self._child, self._start_frame, _START_TIMEOUT_S)
         return self._child
 
@@ -143,9 +151,13 @@ class PythonRuntime:
             self._end_child()
 
 
-def _spawn() -> "subprocess.Popen[bytes]":
-    """Start a child that sees neither our settings, which may hold credentials, nor the folder we are in."""
+def _spawn(threads: int = 1) -> "subprocess.Popen[bytes]":
+    """Start a child that sees neither our settings, which may hold credentials, nor the folder we are in.
+
+    Libraries read how many threads to use when they are imported, so the variables are set before the child begins.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
     command = [sys.executable, "-P", "-m", "petla.models.runtime.child"]
     try:
         return subprocess.Popen(

@@ -67,7 +67,9 @@ def open_runtime(
 
     limits = limits or LimitTable()
     content = read_file(objects, package, PYTHON_FILE)
-    return PythonRuntime(content, timeout_s=limits.hang_s, memory_bytes=limits.memory_mib << 20)
+    return PythonRuntime(
+        content, timeout_s=limits.hang_s, memory_bytes=limits.memory_mib << 20, threads=limits.model_threads
+    )
 
 
 def check_golden(package: Package, runtime: Runtime) -> None:
