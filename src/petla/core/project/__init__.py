@@ -10,6 +10,7 @@ from petla.core.project.checking import (
     WaiverTable,
 )
 from petla.core.project.exposure import is_loopback, require_protection
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy, Stated
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
@@ -35,6 +36,7 @@ from petla.core.project.tables import (
 )
 
 __all__ = [
+    "FOUND_OUT",
     "LOWER_IS_BETTER",
     "METRICS_OF_TASK",
     "PROJECT_FILE",
@@ -47,6 +49,7 @@ __all__ = [
     "DeployTable",
     "ExpectationTable",
     "FallbackTable",
+    "FormatTable",
     "GateTable",
     "GuardTable",
     "Holding",

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, field
 
 from petla.core.project.checking import CheckTable, Positive, Share, Text
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
 
 PROJECT_FILE = "petla.toml"
@@ -42,6 +43,7 @@ class DatasetTable(msgspec.Struct, frozen=True, kw_only=True):
     link: Literal["copy", "reflink", "hardlink", "symlink"] = "copy"
     # where `petla data import` brought it from; empty: it was made here
     url: str = ""
+    format: FormatTable = FOUND_OUT
     checks: CheckTable = field(default_factory=CheckTable)
 
 

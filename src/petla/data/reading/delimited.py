@@ -1,140 +1,150 @@
 """CSV files as frames: whole, or some rows at a time.
 
-The kinds of the columns come from the first rows; where a later row is of another kind, all rows are looked at once,
-and reading begins again.
+All rows are looked at once as texts, so that the kind of a column is that of all of its values. The table library
+reads a plain file as it is; any other one is written again first, beside the system's other temporary files.
 """
 
-import codecs
 import contextlib
-import shutil
+import functools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from petla.data.reading.dialects import UTF8, Dialect, find_dialect
+import msgspec
+
+from petla.core.errors import InvalidError
+from petla.core.project.formats import FOUND_OUT, FormatTable
+from petla.data.reading.cleaning import is_plain, write_clean
+from petla.data.reading.dialects import Dialect, find_dialect
+from petla.data.reading.headers import MISSING_WORDS
+from petla.storage.files import reported
 
 if TYPE_CHECKING:
     import polars as pl
 
-# What people write for "nothing", beside an empty field.
-# NOTE: a column that uses one of these as a value, such as NA for Namibia, belongs into Parquet.
-MISSING_WORDS = ("", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null")
+    from petla.data.reading.kinds import ColumnFormat
 
-_SAMPLE_ROWS = 10_000
 _BATCH_ROWS = 100_000
+# files of which it is remembered how they are written
+_REMEMBERED = 1_000
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What was found out about a file."""
+
+    dialect: Dialect
+    # whether the table library reads it as it is
+    is_plain: bool
+    columns: "tuple[ColumnFormat, ...]"
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator["DelimitedFile"]:
-    """Open a CSV file; one that is not UTF-8 is written again as such, beside the system's other temporary files.
+def opened(path: Path, given: FormatTable = FOUND_OUT) -> "Iterator[DelimitedFile]":
+    """Open a CSV file.
+
+    Args:
+        path: of the file.
+        given: what the project file says about it.
 
     Raises:
-        InvalidError: it is no text.
+        InvalidError: it is no text, or a line cannot be read; the line is named.
         UnavailableError: it cannot be read.
     """
-    dialect = find_dialect(path)
-    if dialect.encoding in UTF8:
-        yield DelimitedFile(path, dialect)
+    known = look_at(path, given)
+    if known.is_plain:
+        yield DelimitedFile(path, known)
         return
-    with tempfile.TemporaryDirectory(prefix="petla-") as folder:
-        recoded = Path(folder) / path.name
-        with path.open("rb") as source, recoded.open("wb") as target:
-            reader = codecs.getreader(dialect.encoding)(source)
-            shutil.copyfileobj(reader, codecs.getwriter("utf-8")(target), 1 << 20)
-        yield DelimitedFile(recoded, dialect)
+    with _cleaned(path, known.dialect) as clean:
+        yield DelimitedFile(clean, known)
+
+
+def look_at(path: Path, given: FormatTable = FOUND_OUT) -> Known:
+    """Find out how a CSV file is written and what its columns hold; a file that did not change is not read again.
+
+    Raises:
+        InvalidError, UnavailableError: as `opened`.
+    """
+    with reported(path, "read"):
+        stat = path.stat()
+    return _look_at(path, given, (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
 class DelimitedFile:
-    """A CSV file in UTF-8, and what its columns hold.
+    """A CSV file that the table library reads right.
+
+    Args:
+        path: of the file, or of one with the same rows.
+        known: how it is written.
+    """
+
+    def __init__(self, path: Path, known: Known) -> None:
+        self._path = path
+        self._known = known
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the file is written."""
+        return self._known.dialect
+
+    def scan(self) -> "pl.LazyFrame":
+        """Return the rows, unread."""
+        texts = scan_texts(self._path, self._known.dialect, is_clean=not self._known.is_plain)
+        return texts.select(column.express() for column in self._known.columns)
+
+
+def scan_texts(path: Path, dialect: Dialect, *, is_clean: bool) -> "pl.LazyFrame":
+    """Return the rows as texts, unread.
 
     Args:
         path: of the file.
         dialect: how it is written.
+        is_clean: it is one that `write_clean` wrote.
     """
-
-    def __init__(self, path: Path, dialect: Dialect) -> None:
-        self.path = path
-        self.dialect = dialect
-        # kinds that the first rows did not show
-        self._known: dict[str, pl.DataType] = {}
-
-    def scan(self) -> "pl.LazyFrame":
-        """Return the rows, unread; columns without a value in the first rows are looked at whole."""
-        rows = self._scan()
-        if not self._known:
-            head = rows.head(_SAMPLE_ROWS).collect()
-            empty = [name for name in head.columns if head[name].null_count() == head.height]
-            if empty and head.height == _SAMPLE_ROWS:
-                self._look_at_all(empty)
-                rows = self._scan()
-        return rows
-
-    def read(self) -> "pl.DataFrame":
-        """Return all rows.
-
-        Raises:
-            polars.exceptions.PolarsError: they cannot be read.
-        """
-        import polars as pl
-
-        try:
-            return self.scan().collect()
-        except pl.exceptions.ComputeError:
-            self._look_at_all()
-            return self._scan().collect()
-
-    def check_kinds(self) -> None:
-        """Look at all rows once, so that none of them is a surprise later."""
-        self._look_at_all()
-
-    def _scan(self) -> "pl.LazyFrame":
-        return _scan(self.path, self.dialect, schema_overrides=dict(self._known), try_parse_dates=True)
-
-    def _look_at_all(self, names: list[str] | None = None) -> None:
-        """Find the kind of each column from all of its rows, as text."""
-        import polars as pl
-
-        sampled = self._scan().collect_schema()
-        texts = _scan(self.path, self.dialect, infer_schema=False)
-        unsure = names or [name for name, kind in sampled.items() if kind != pl.String]
-        possible = {name: _possible_kinds(sampled[name]) for name in unsure}
-        for batch in texts.select(unsure).collect_batches(chunk_size=_BATCH_ROWS):
-            for name, kinds in possible.items():
-                kinds[:] = [kind for kind in kinds if _fits(batch[name], kind)]
-        self._known |= {name: next(iter(kinds), pl.String()) for name, kinds in possible.items()}
-
-
-def _scan(path: Path, dialect: Dialect, **options: object) -> "pl.LazyFrame":
     import polars as pl
 
     return pl.scan_csv(
         path,
-        separator=dialect.separator,
-        quote_char=dialect.quote,
+        separator="," if is_clean else dialect.separator,
+        quote_char='"' if is_clean else dialect.quote,
+        has_header=dialect.head.header_line is not None,
         null_values=list(MISSING_WORDS),
-        infer_schema_length=_SAMPLE_ROWS,
-        **options,  # type: ignore[arg-type]
+        infer_schema=False,
+        glob=False,
     )
 
 
-def _possible_kinds(sampled: "pl.DataType") -> "list[pl.DataType]":
-    """What a column may be, the narrowest first; every text fits the last, which goes without saying."""
+@functools.lru_cache(_REMEMBERED)
+def _look_at(path: Path, given: FormatTable, _: tuple[int, ...]) -> Known:
     import polars as pl
 
-    if sampled.is_temporal():
-        return [sampled]
-    if sampled == pl.Boolean:
-        return [pl.Boolean()]
-    return [pl.Int64(), pl.Float64()]
+    dialect = find_dialect(path, given)
+    if is_plain(path, dialect):
+        with contextlib.suppress(pl.exceptions.PolarsError):
+            return Known(dialect, True, _find_columns(path, dialect, given, is_clean=False))
+    # NOTE: also what the library refuses, since this one says in which line, and why
+    with _cleaned(path, dialect) as clean:
+        return Known(dialect, False, _find_columns(clean, dialect, given, is_clean=True))
 
 
-def _fits(texts: "pl.Series", kind: "pl.DataType") -> bool:
-    import polars as pl
+@contextlib.contextmanager
+def _cleaned(path: Path, dialect: Dialect) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="petla-") as folder:
+        clean = Path(folder) / "clean.csv"
+        write_clean(path, dialect, clean)
+        yield clean
 
-    if kind == pl.Boolean:
-        return bool(texts.is_in(["true", "false"]).all())
-    if kind.is_temporal():
-        cast = texts.str.strptime(kind, strict=False)  # type: ignore[arg-type] # temporal, as asked above
-        return cast.null_count() == texts.null_count()
-    return texts.cast(kind, strict=False).null_count() == texts.null_count()
+
+def _find_columns(path: Path, dialect: Dialect, given: FormatTable, *, is_clean: bool) -> "tuple[ColumnFormat, ...]":
+    from petla.data.reading.kinds import ColumnFormat, find_formats
+
+    texts = scan_texts(path, dialect, is_clean=is_clean)
+    names = texts.collect_schema().names()
+    if lost := [name for name in given.text if name not in names]:
+        raise InvalidError(
+            f"{path} has no column {lost[0]!r}, which format.text names",
+            hint=f"its columns are {', '.join(names[:20])}",
+            field="format.text",
+        )
+    found = find_formats(texts.collect_batches(chunk_size=_BATCH_ROWS), given, dialect.separator)
+    return found or tuple(ColumnFormat(name=name) for name in names)
