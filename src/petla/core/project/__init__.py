@@ -10,7 +10,7 @@ from petla.core.project.checking import (
     WaiverTable,
 )
 from petla.core.project.exposure import is_loopback, require_protection
-from petla.core.project.formats import FOUND_OUT, FormatTable
+from petla.core.project.formats import FOUND_OUT, DateOrder, FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy, Stated
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
@@ -46,6 +46,7 @@ __all__ = [
     "CheckTable",
     "ControlTable",
     "DatasetTable",
+    "DateOrder",
     "DeployTable",
     "ExpectationTable",
     "FallbackTable",

@@ -10,7 +10,18 @@ from petla.core.names import suggest
 
 DateOrder = Literal["dmy", "mdy"]
 # the encodings that are found out; any other one that Python knows may be named as well
-ENCODINGS = ("utf-8", "utf-16", "utf-32", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "iso8859-2")
+ENCODINGS: tuple[str, ...] = (
+    "utf-8",
+    "utf-16",
+    "utf-32",
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "cp1253",
+    "cp1254",
+    "cp1257",
+    "iso8859-2",
+)
 ENCODINGS += ("iso8859-1", "iso8859-5", "iso8859-15", "koi8-r", "koi8-u", "cp437", "cp850", "cp852", "cp866")
 ENCODINGS += ("mac-roman", "shift-jis", "gb18030", "euc-kr", "big5")
 

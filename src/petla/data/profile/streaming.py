@@ -13,17 +13,19 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.core.progress import SILENT, Progress
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.profile.columns import ColumnProfile, Flaw, Kind, Profile
 from petla.data.profile.features import TextFeatures, TimeFeatures
 from petla.data.profile.images import list_images, measure_images
 from petla.data.profile.profiles import CATEGORIES, find_kind, is_category, profile_frame, profile_series
 from petla.data.profile.sketches import Frequencies, HashSample, Moments, RowSample, hash_rows, hash_values
 from petla.data.reading.tables import Part, agree, is_table, list_schemas, reading
+from petla.data.reading.unpacking import count_bytes
 
 _EXACT_CELLS = 8_000_000
-_EXACT_BYTES = 1 << 30
+# and of no more bytes: some operations take several times as many
+_EXACT_BYTES = 512 << 20
 
 
 class TableSketch:
@@ -48,7 +50,7 @@ class TableSketch:
             return
         self._frames.append(frame)
         self._n_cells += frame.height * frame.width
-        self._n_bytes += frame.estimated_size()
+        self._n_bytes += count_bytes(frame)
         if self._n_cells > self._exact_cells or self._n_bytes > _EXACT_BYTES:
             self._let_go()
 

@@ -46,9 +46,12 @@ def write_clean(path: Path, dialect: Dialect, target: Path) -> None:
         InvalidError: a row has more fields than the header, or a quotation mark is never closed; the line is named.
         UnavailableError: it cannot be read.
     """
-    with reported(path, "read"), path.open(encoding=dialect.encoding, newline="") as source:
-        with target.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out, lineterminator="\n").writerows(_list_rows(path, source, dialect))
+    with (
+        reported(path, "read"),
+        path.open(encoding=dialect.encoding, newline="") as source,
+        target.open("w", encoding="utf-8", newline="") as out,
+    ):
+        csv.writer(out, lineterminator="\n").writerows(_list_rows(path, source, dialect))
 
 
 def _has_odd_lines(block: bytes) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,9 @@ from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.reading.encodings import find_encoding, read_head
 from petla.data.reading.headers import Head, Record, find_head
 from petla.storage.files import reported
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 _SAMPLE_BYTES = 1 << 20
 _SAMPLE_RECORDS = 200
@@ -85,7 +89,7 @@ def find_dialect(path: Path, given: FormatTable = FOUND_OUT, *, limit: int | Non
     return Dialect(encoding=encoding, separator=separator, quote=quote, head=head)
 
 
-def open_fields(lines: Iterator[str], separator: str, quote: str, escape: str | None = None) -> "csv.Reader":
+def open_fields(lines: Iterator[str], separator: str, quote: str, escape: str | None = None) -> "Reader":
     """Return a reader of fields of any length."""
     # NOTE: the limit is one of the whole process; 131,072 characters by default, which a text may well have
     csv.field_size_limit(sys.maxsize)

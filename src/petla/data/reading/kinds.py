@@ -45,6 +45,16 @@ class CellKind(StrEnum):
     TIME = "time"
 
 
+_GROUPED = (CellKind.COMMA, CellKind.ENGLISH)
+_TYPES: dict[CellKind, pl.DataType] = {
+    CellKind.TEXT: pl.String(),
+    CellKind.INT64: pl.Int64(),
+    CellKind.UINT64: pl.UInt64(),
+    CellKind.INT128: pl.Int128(),
+    CellKind.FLOAT: pl.Float64(),
+}
+
+
 class ColumnFormat(msgspec.Struct, frozen=True, kw_only=True):
     """How the texts of a column become values."""
 
@@ -67,29 +77,25 @@ class ColumnFormat(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_padded:
             stripped = texts.str.strip_chars()
             texts = pl.when(~stripped.is_in(MISSING_WORDS)).then(stripped).alias(self.name)
+        if self.kind in _TYPES:
+            return texts.cast(_TYPES[self.kind])
+        return self._express_numbers(texts) if self.kind in _GROUPED else self._express_others(texts)
+
+    def _express_numbers(self, texts: pl.Expr) -> pl.Expr:
+        if self.kind is CellKind.COMMA:
+            texts = texts.str.replace_all(f"[.{_SPACES}]", "").str.replace(",", ".", literal=True)
+        return texts.str.replace_all(",", "", literal=True).cast(pl.Float64)
+
+    def _express_others(self, texts: pl.Expr) -> pl.Expr:
         match self.kind:
-            case CellKind.TEXT:
-                return texts
             case CellKind.BOOLEAN:
                 return texts.is_in(["true", "True", "TRUE"])
-            case CellKind.INT64:
-                return texts.cast(pl.Int64)
-            case CellKind.UINT64:
-                return texts.cast(pl.UInt64)
-            case CellKind.INT128:
-                return texts.cast(pl.Int128)
-            case CellKind.FLOAT:
-                return texts.cast(pl.Float64)
-            case CellKind.COMMA:
-                return texts.str.replace_all(f"[.{_SPACES}]", "").str.replace(",", ".", literal=True).cast(pl.Float64)
-            case CellKind.ENGLISH:
-                return texts.str.replace_all(",", "", literal=True).cast(pl.Float64)
             case CellKind.DATE:
                 return texts.str.to_date(self.format)
-            case CellKind.MOMENT:
-                return texts.str.to_datetime(self.format, time_unit="us")
             case CellKind.TIME:
                 return texts.str.to_time(self.format)
+            case _:
+                return texts.str.to_datetime(self.format, time_unit="us")
 
 
 def find_formats(batches: Iterable[pl.DataFrame], given: FormatTable, separator: str) -> tuple[ColumnFormat, ...]:
@@ -112,8 +118,8 @@ def find_formats(batches: Iterable[pl.DataFrame], given: FormatTable, separator:
 
 def _agree(columns: list[ColumnFormat], given: FormatTable) -> tuple[ColumnFormat, ...]:
     """Read dates that leave the order open as the project file says, else as the other dates, else days first."""
-    decided = next((c.order for c in columns if c.order is not None and not c.is_order_open), "dmy")
-    order: DateOrder = given.date_order or decided
+    decided = next((column.order for column in columns if column.order and not column.is_order_open), None)
+    order: DateOrder = given.date_order or decided or "dmy"
     return tuple(
         msgspec.structs.replace(c, format=_ordered(c.format, order), order=order) if c.is_order_open else c
         for c in columns
@@ -227,7 +233,7 @@ class _Guess:
         self._has_point = self._has_point or bool(values.str.contains(r"\.|[eE][+-]").any())
         is_long = values.filter(values.str.contains(_LONG_INTEGER))
         is_exact = is_long.is_empty() or bool((is_long.cast(pl.Float64).abs() <= _EXACT).all())
-        return is_exact and -_EXACT <= self._lowest and self._highest <= _EXACT and bool(numbers.is_finite().any())
+        return is_exact and self._lowest >= -_EXACT and self._highest <= _EXACT and bool(numbers.is_finite().any())
 
     def _has_leading_zeros(self, values: pl.Series) -> bool:
         # NOTE: a look at the first character is much cheaper, and enough for most columns
@@ -248,7 +254,7 @@ class _Guess:
     def _finish_moment(self, name: str) -> ColumnFormat:
         form = self._formats[0]
         kind = CellKind.TIME if self._is_time else CellKind.MOMENT if "%H" in form else CellKind.DATE
-        order: DateOrder | None = None if not form.startswith(("%d", "%m")) else "dmy" if form[1] == "d" else "mdy"
+        order: DateOrder | None = {"%d": "dmy", "%m": "mdy"}.get(form[:2]) if form[2:3] != "." else None  # type: ignore[assignment]
         is_open = len(self._formats) > 1
         return ColumnFormat(
             name=name, kind=kind, format=form, order=order, is_order_open=is_open, is_padded=self._is_padded
@@ -263,7 +269,7 @@ class _Guess:
         if self._is_all_plus:
             # telephone numbers
             return CellKind.TEXT
-        if -(2**63) <= self._lowest and self._highest < 2**63:
+        if self._lowest >= -(2**63) and self._highest < 2**63:
             return kind
         return CellKind.UINT64 if self._lowest >= 0 and self._highest < 2**64 else CellKind.INT128
 

@@ -200,8 +200,9 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
+        byte = error.object[error.start]
         raise InvalidError(
-            f"{path} is not {error.encoding} throughout: byte {error.object[error.start]:#04x} is none of its characters",
+            f"{path} is not {error.encoding} throughout: byte {byte:#04x} is not one of its characters",
             hint="name the right encoding in [data.NAME.format]",
         ) from error
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -30,22 +30,34 @@ def unpacked(path: Path) -> "Iterator[pl.DataFrame]":
     _refuse_large_columns(path)
     total, limit = 0, max(_TOTAL_BYTES, _FACTOR * path.stat().st_size)
     for batch in pl.scan_parquet(path, glob=False).collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True):
-        # NOTE: rows that repeat a long value share its bytes until something is done with them
-        size = int(batch.estimated_size())
+        size = count_bytes(batch)
         total += size
         if total > limit:
             raise _refuse(path, f"unpacks to more than {limit >> 30} GiB")
-        step = max(1, batch.height * _BATCH_BYTES // max(size, 1))
-        yield from batch.iter_slices(min(step, _BATCH_ROWS)) if batch.height else (batch,)
+        step = min(_BATCH_ROWS, batch.height * _BATCH_BYTES // max(size, 1))
+        if not step and batch.height:
+            raise _refuse(path, f"has rows of {size // batch.height >> 20} MiB")
+        yield from batch.iter_slices(step) if batch.height else (batch,)
+
+
+def count_bytes(frame: "pl.DataFrame") -> int:
+    """Return the bytes of all values, also of those that share them until something is done with them."""
+    import polars as pl
+
+    size = int(frame.estimated_size())
+    for values in frame.get_columns():
+        if isinstance(values.dtype, pl.Categorical | pl.Enum):
+            size += int(values.rename("values").cat.len_bytes().sum() or 0)
+    return size
 
 
 def _refuse_large_columns(path: Path) -> None:
-    import pyarrow
+    import pyarrow as pa
     from pyarrow import parquet
 
     try:
         metadata = parquet.read_metadata(path)
-    except (pyarrow.ArrowException, OSError):
+    except (pa.ArrowException, OSError):
         # the table library says what is wrong
         return
     for number in range(metadata.num_row_groups):

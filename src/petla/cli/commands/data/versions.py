@@ -55,6 +55,10 @@ def add(
     say(f"{label} {what}: {count(version.files, 'file')}, {show_bytes(version.size_bytes)}{rows}")
     if report.registered:
         say(f"added [data.{version.dataset}] to petla.toml")
+    for line in report.read_as[:1]:
+        say(line)
+    for line in report.read_as[1:]:
+        note(line)
     print_findings(report.findings)
     if any(finding.is_blocking for finding in report.findings):
         say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")

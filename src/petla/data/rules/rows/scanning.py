@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.core.progress import SILENT, Progress
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.history.contents import located
 from petla.data.history.records import DatasetVersion
 from petla.data.profile.sketches import hash_rows
