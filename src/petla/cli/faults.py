@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import msgspec
 
-from petla.core.controls import escape_controls
 from petla.core.errors import (
     ConflictError,
     ForbiddenError,
@@ -18,6 +17,7 @@ from petla.core.errors import (
     UnavailableError,
     UserCodeError,
 )
+from petla.core.events import escape_controls
 
 logger = logging.getLogger(__name__)
 

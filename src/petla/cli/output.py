@@ -7,7 +7,7 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
-from petla.core.controls import escape_controls
+from petla.core.events import escape_controls
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]

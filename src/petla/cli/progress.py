@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from petla.cli.output import show_bytes
-from petla.core.controls import escape_controls
+from petla.core.events import escape_controls
 from petla.core.progress import Progress
 from petla.pipeline.result import StepResult
 

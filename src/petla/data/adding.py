@@ -11,7 +11,6 @@ import msgspec
 from petla.core.errors import InvalidError
 from petla.core.progress import SILENT, Progress
 from petla.data.content.taking import Taken, take_in, working_on_data
-from petla.data.history.profiling import LARGE_BYTES
 from petla.data.history.registration import choose_name, keep_date_order, place_in_project
 from petla.data.reading.describing import describe_files
 from petla.data.reading.names import is_counted, is_table_name
@@ -47,6 +46,9 @@ def add(ws: Workspace, path: Path, *, name: str | None = None, progress: Progres
 
 def _tell_reading(ws: Workspace, report: "AddReport", where: str, taken: Taken) -> "AddReport":
     """Say how CSV files are read, and keep the order of their dates for the next ones."""
+    # NOTE: as above
+    from petla.data.history.profiling import LARGE_BYTES
+
     place, dataset = ws.root / where, report.version.dataset
     is_small = taken.read.manifest.size_bytes <= LARGE_BYTES
     paths = [entry.path for entry in taken.read.manifest.files]

@@ -139,11 +139,11 @@ def _judge_pattern(pattern: str) -> str:
     """
     try:
         re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
+    except (re.error, RecursionError, OverflowError) as refused:
         import polars as pl
 
         try:
             pl.Series([""]).str.contains(f"^(?:{pattern})$")
-        except pl.exceptions.PolarsError as error:
-            return str(error).strip().splitlines()[-1].removeprefix("error: ")
+        except pl.exceptions.PolarsError:
+            return "it is nested too deeply" if isinstance(refused, RecursionError) else str(refused)
     return ""

@@ -68,7 +68,7 @@ FOUND_OUT = FormatTable()
 def _is_text_encoding(name: str) -> bool:
     try:
         codecs.lookup(name)
-        b"".decode(name)
+        "a".encode(name)
     except (LookupError, ValueError):
         # ValueError: a name with a NUL
         return False

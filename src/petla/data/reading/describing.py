@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from petla.core.project.formats import DateOrder, FormatTable
-from petla.data.reading.dialects import find_dialect
+from petla.data.reading.delimited.dialects import find_dialect
 from petla.data.reading.names import CSV_SUFFIXES
 
 if TYPE_CHECKING:
-    from petla.data.reading.kinds import ColumnFormat
+    from petla.data.reading.delimited.kinds import ColumnFormat
 
 _HEAD_BYTES = 1 << 20
 # columns that are named; more are counted

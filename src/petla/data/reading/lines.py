@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from petla.core.errors import InvalidError
-from petla.data.reading.encodings import find_encoding, read_head
+from petla.data.reading.delimited.codings import find_encoding, read_head
 from petla.storage.files import reported
 
 if TYPE_CHECKING:

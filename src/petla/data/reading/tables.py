@@ -10,8 +10,8 @@ import msgspec
 from petla.core.errors import InvalidError, NotFoundError
 from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.reading.columns import column_of
-from petla.data.reading.delimited import DelimitedFile, Known, look_at, opened
-from petla.data.reading.dialects import Dialect, find_torn_end
+from petla.data.reading.delimited.dialects import Dialect, find_torn_end
+from petla.data.reading.delimited.files import DelimitedFile, Known, look_at, opened
 from petla.data.reading.lines import LinesFile
 from petla.data.reading.names import (
     ARROW_SUFFIXES,

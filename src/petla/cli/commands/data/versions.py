@@ -1,5 +1,6 @@
 """`petla data`: versions of datasets."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -63,7 +64,8 @@ def add(
     if any(finding.is_blocking for finding in report.findings):
         say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")
     else:
-        say(f"next: git add {path}.dvc {path.parent / '.gitignore'} && git commit, then petla run")
+        pointer, ignored = shlex.quote(f"{path}.dvc"), shlex.quote(str(path.parent / ".gitignore"))
+        say(f"next: git add {pointer} {ignored} && git commit, then petla run")
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

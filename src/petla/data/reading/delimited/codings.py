@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from petla.core.errors import InvalidError
-from petla.data.reading.alphabets import guess_single_byte
+from petla.data.reading.delimited.alphabets import guess_single_byte
 from petla.storage.files import reported
 
 _BLOCK_BYTES = 4 << 20

@@ -15,15 +15,15 @@ import msgspec
 
 from petla.core.errors import InvalidError
 from petla.core.project.formats import FOUND_OUT, FormatTable
-from petla.data.reading.cleaning import is_plain, write_clean
-from petla.data.reading.dialects import Dialect, find_dialect
-from petla.data.reading.headers import MISSING_WORDS
+from petla.data.reading.delimited.cleaning import is_plain, write_clean
+from petla.data.reading.delimited.dialects import Dialect, find_dialect
+from petla.data.reading.delimited.headers import MISSING_WORDS
 from petla.storage.files import reported
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from petla.data.reading.kinds import ColumnFormat
+    from petla.data.reading.delimited.kinds import ColumnFormat
 
 _BATCH_ROWS = 100_000
 # files of which it is remembered how they are written
@@ -136,7 +136,7 @@ def _cleaned(path: Path, dialect: Dialect) -> Iterator[Path]:
 
 
 def _find_columns(path: Path, dialect: Dialect, given: FormatTable, *, is_clean: bool) -> "tuple[ColumnFormat, ...]":
-    from petla.data.reading.kinds import ColumnFormat, find_formats
+    from petla.data.reading.delimited.kinds import ColumnFormat, find_formats
 
     texts = scan_texts(path, dialect, is_clean=is_clean)
     names = texts.collect_schema().names()

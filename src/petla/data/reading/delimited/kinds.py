@@ -9,7 +9,7 @@ import polars as pl
 
 from petla.core.project.formats import DateOrder, FormatTable
 from petla.data.reading.columns import column_of
-from petla.data.reading.headers import MISSING_WORDS
+from petla.data.reading.delimited.headers import MISSING_WORDS
 
 _BOOLEANS = ("true", "false", "True", "False", "TRUE", "FALSE")
 # the largest whole number up to which a float holds every one

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from petla.core.errors import InvalidError
-from petla.data.reading.dialects import Dialect, open_fields
-from petla.data.reading.encodings import UTF8, list_blocks, read_head
+from petla.data.reading.delimited.codings import UTF8, list_blocks, read_head
+from petla.data.reading.delimited.dialects import Dialect, open_fields
 from petla.storage.files import reported
 
 _BLANK_LINE = re.compile(rb"\n\r?\n")

@@ -7,18 +7,15 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import msgspec
 
 from petla.core.errors import InvalidError
 from petla.core.project.formats import FOUND_OUT, FormatTable
-from petla.data.reading.encodings import find_encoding, read_head
-from petla.data.reading.headers import Head, Record, find_head
+from petla.data.reading.delimited.codings import find_encoding, read_head
+from petla.data.reading.delimited.headers import Head, Record, find_head
 from petla.storage.files import reported
-
-if TYPE_CHECKING:
-    from _csv import Reader
 
 _SAMPLE_BYTES = 1 << 20
 _SAMPLE_RECORDS = 200
@@ -29,6 +26,17 @@ _SEP_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?", re.IGNORECASE)
 _SINGLE = re.compile(r"(?:^|[,;\t|])'[^']*'(?=$|[,;\t|])")
 _COMMA_DECIMAL = re.compile(r"[+-]?\d+,\d+")
 _SEPARATOR_NAMES = {"\t": "tab", " ": "space"}
+
+
+class FieldReader(Protocol):
+    """A reader of the standard library, for which it has no public type."""
+
+    @property
+    def line_num(self) -> int:
+        """The lines read so far."""
+
+    def __iter__(self) -> Iterator[list[str]]:
+        """Yield the fields of each record."""
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +97,7 @@ def find_dialect(path: Path, given: FormatTable = FOUND_OUT, *, limit: int | Non
     return Dialect(encoding=encoding, separator=separator, quote=quote, head=head)
 
 
-def open_fields(lines: Iterator[str], separator: str, quote: str, escape: str | None = None) -> "Reader":
+def open_fields(lines: Iterator[str], separator: str, quote: str, escape: str | None = None) -> FieldReader:
     """Return a reader of fields of any length."""
     # NOTE: the limit is one of the whole process; 131,072 characters by default, which a text may well have
     csv.field_size_limit(sys.maxsize)
@@ -112,7 +120,7 @@ def find_torn_end(path: Path, dialect: Dialect, n_fields: int) -> str:
     last = text.replace("\r", "\n").rpartition("\n")[2]
     if dialect.head.comment and last.startswith(dialect.head.comment):
         return ""
-    fields = next(open_fields(iter([last]), dialect.separator, dialect.quote), [])
+    fields = next(iter(open_fields(iter([last]), dialect.separator, dialect.quote)), [])
     if len(fields) < n_fields:
         return f"its last line has {len(fields)} of {n_fields} fields and no end: the file looks cut off"
     return ""
