@@ -1,8 +1,11 @@
 """Tables and cells of the command line."""
 
+import logging
+
 import pytest
 
-from petla.cli.output import print_table, show, show_bytes
+from petla.cli.output import note, print_table, say, show, show_bytes
+from petla.core.events import EventFormatter
 
 
 @pytest.mark.parametrize(
@@ -39,3 +42,25 @@ def test_empty_table_names_the_next_action(capsys: pytest.CaptureFixture[str]) -
     print_table(("name",), [], empty="no model yet; next: petla run")
 
     assert capsys.readouterr().out == "no model yet; next: petla run\n"
+
+
+@pytest.mark.parametrize("odd", ["\x1b[2J", "\r", "\x07", "\x9b", "\u202e", "\u2066", "\udcff", "\x7f"])
+def test_control_characters_are_shown_escaped(capsys: pytest.CaptureFixture[str], odd: str) -> None:
+    say(f"a{odd}b")
+    note(f"a{odd}b")
+    print_table(("name",), [(f"a{odd}b",)], empty="nothing")
+    record = logging.LogRecord("petla", logging.WARNING, "", 0, "data.added", None, None)
+    record.place = f"a{odd}b\nforged"
+    line = EventFormatter().format(record)
+
+    said = capsys.readouterr()
+    for text in (said.out, said.err, line):
+        assert odd[0] not in text
+        assert f"a\\u{ord(odd[0]):04x}" in text
+    assert "\n" not in line
+
+
+def test_letters_of_any_language_are_shown_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    say("Łódź\t日本\n😀")
+
+    assert capsys.readouterr().out == "Łódź\t日本\n😀\n"

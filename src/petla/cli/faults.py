@@ -17,6 +17,7 @@ from petla.core.errors import (
     UnavailableError,
     UserCodeError,
 )
+from petla.core.events import escape_controls
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def guard(command: Callable[[], object], *, is_debug: bool = False, is_json: boo
     except PetlaError as error:
         _explain(error, is_debug=is_debug)
         if is_json:
-            print(msgspec.json.encode(document_of(error)).decode())
+            print(escape_controls(msgspec.json.encode(document_of(error)).decode()))
         return status_of(error)
     except SystemExit as leaving:
         # Typer turns Ctrl-C into this status.
@@ -85,16 +86,16 @@ def _say_stopped() -> None:
 
 def _explain(error: PetlaError, *, is_debug: bool) -> None:
     if isinstance(error, UserCodeError) and error.traceback:
-        print(error.traceback.rstrip(), file=sys.stderr)
+        print(escape_controls(error.traceback.rstrip()), file=sys.stderr)
     if is_debug:
         traceback.print_exception(error)
-    print(f"petla: {error.message}", file=sys.stderr)
+    print(escape_controls(f"petla: {error.message}"), file=sys.stderr)
     if error.hint:
-        print(f"next: {error.hint}", file=sys.stderr)
+        print(escape_controls(f"next: {error.hint}"), file=sys.stderr)
 
 
 def _explain_bug(error: Exception, *, is_debug: bool) -> None:
     if is_debug:
         traceback.print_exception(error)
-    print(f"petla: this is a fault of Pętla's own: {type(error).__name__}: {error}", file=sys.stderr)
+    print(escape_controls(f"petla: this is a fault of Pętla's own: {type(error).__name__}: {error}"), file=sys.stderr)
     print("next: run the same command with 'petla --debug' in front and report what it prints", file=sys.stderr)

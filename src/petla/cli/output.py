@@ -7,18 +7,20 @@ from typing import Annotated, Any, NoReturn
 import msgspec
 import typer
 
+from petla.core.events import escape_controls
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as one JSON document.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
 def say(line: str = "") -> None:
     """Print a line of the answer, at once."""
-    print(line, flush=True)
+    print(escape_controls(line), flush=True)
 
 
 def note(line: str) -> None:
     """Print a line beside the answer, on stderr."""
-    print(line, file=sys.stderr)
+    print(escape_controls(line), file=sys.stderr)
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - whatever msgspec can encode
@@ -71,7 +73,8 @@ def show(value: object) -> str:
         case float():
             return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
         case _:
-            first, more, _ = str(value).partition("\n")
+            first, more, _ = escape_controls(str(value)).partition("\n")
+            first = first.replace("\t", "\\t")
             return f"{first} …" if more else first
 
 

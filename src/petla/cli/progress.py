@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from petla.cli.output import show_bytes
+from petla.core.events import escape_controls
 from petla.core.progress import Progress
 from petla.pipeline.result import StepResult
 
@@ -99,7 +100,7 @@ class _ByteProgress:
         if self._done and now - self._started >= _LONG_S:
             rate = show_bytes(round(self._done / (now - self._started)))
             took = f"{now - self._started:.1f} s, {rate}/s"
-            print(f"{self._what}: {show_bytes(self._done)} in {took}", file=sys.stderr, flush=True)
+            print(f"{escape_controls(self._what)}: {show_bytes(self._done)} in {took}", file=sys.stderr, flush=True)
         self._done = 0
 
     def _line(self, now: float) -> str:

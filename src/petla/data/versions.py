@@ -55,6 +55,8 @@ class AddReport(msgspec.Struct, frozen=True, kw_only=True):
     findings: tuple[DataFinding, ...]
     # the path was unknown, and is a table of the project file now
     registered: bool
+    # how CSV files were read; the first line says how they are written
+    read_as: tuple[str, ...] = ()
 
 
 def enter(ws: Workspace, dataset: str, where: str, taken: Taken) -> AddReport:

@@ -13,7 +13,7 @@ import msgspec
 from petla.core.digests import digest_value
 from petla.core.errors import ConflictError, Fault, InvalidError, NotFoundError
 from petla.core.names import suggest
-from petla.core.project import ModelTable
+from petla.core.project import FOUND_OUT, ModelTable
 from petla.data.current import current_digest
 from petla.data.pointers import find_pointer, pointer_path
 from petla.pipeline.outputs.cache import StepRecord, find_record
@@ -138,7 +138,7 @@ def make_plan(ws: Workspace, model: str, request: RunRequest) -> Plan:
     keys: dict[str, str] = {}
     for step in steps:
         # Names are unambiguous: the graph refuses a step, a dataset or a parameter named like one of another sort.
-        values = _list_values(step, {**keys, **data, **parameters})
+        values = _list_values(step, {**keys, **_list_contents(ws, data), **parameters})
         keys[step.name] = _make_key(step.name, reaches[step.name], values, packages)
     handed_out = {table.model, table.training, table.holdout, request.only_step}
     return Plan(
@@ -215,6 +215,15 @@ def _find_data(ws: Workspace, steps: tuple[Step, ...], request: RunRequest) -> d
             raise NotFoundError(f"[data] has no {name!r}", hint=suggest(name, ws.project.data), field="data")
     used = sorted({each.name for step in steps for each in step.inputs if each.origin is Origin.DATA})
     return {name: request.datasets.get(name) or _find_digest(ws, name, request.source) for name in used}
+
+
+def _list_contents(ws: Workspace, data: Mapping[str, str]) -> dict[str, Parameter]:
+    """Return what identifies the rows of each dataset: its bytes, and how the project file says to read them."""
+    formats = {name: ws.project.data[name].format for name in data}
+    read_as = {
+        name: "" if form == FOUND_OUT else f" {msgspec.json.encode(form).decode()}" for name, form in formats.items()
+    }
+    return {name: digest + read_as[name] for name, digest in data.items()}
 
 
 def _find_digest(ws: Workspace, name: str, source: Path | None) -> str:

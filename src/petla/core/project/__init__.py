@@ -10,6 +10,7 @@ from petla.core.project.checking import (
     WaiverTable,
 )
 from petla.core.project.exposure import is_loopback, require_protection
+from petla.core.project.formats import FOUND_OUT, DateOrder, FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy, Stated
 from petla.core.project.reading import Look, decode_project, find_missing, is_name, refuse_project
 from petla.core.project.tables import (
@@ -35,6 +36,7 @@ from petla.core.project.tables import (
 )
 
 __all__ = [
+    "FOUND_OUT",
     "LOWER_IS_BETTER",
     "METRICS_OF_TASK",
     "PROJECT_FILE",
@@ -44,9 +46,11 @@ __all__ = [
     "CheckTable",
     "ControlTable",
     "DatasetTable",
+    "DateOrder",
     "DeployTable",
     "ExpectationTable",
     "FallbackTable",
+    "FormatTable",
     "GateTable",
     "GuardTable",
     "Holding",

@@ -1,6 +1,7 @@
 """How fresh data are checked: `[data.NAME.checks]` of the project file."""
 
 import re
+import reprlib
 from datetime import date
 from typing import Annotated, Literal
 
@@ -84,10 +85,8 @@ class ExpectationTable(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse limits that nothing can keep."""
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"has the minimum {self.minimum:g} above the maximum {self.maximum:g}")
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(f"has the pattern {self.pattern!r}, which is no regular expression: {error}") from error
+        if self.pattern and (problem := _judge_pattern(self.pattern)):
+            raise ValueError(f"has the pattern {reprlib.repr(self.pattern)}, which is no regular expression: {problem}")
 
 
 class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,3 +129,21 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
     severity: SeverityTable = field(default_factory=SeverityTable)
     waivers: tuple[WaiverTable, ...] = ()
     columns: dict[str, ExpectationTable] = {}
+
+
+def _judge_pattern(pattern: str) -> str:
+    """Say what is wrong with a regular expression; empty: nothing.
+
+    NOTE: the table library matches, and has the last word; what Python's own expressions take is not asked there, since
+    loading it takes long. What only Python's take, such as looking ahead, is refused when the column is checked.
+    """
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as refused:
+        import polars as pl
+
+        try:
+            pl.Series([""]).str.contains(f"^(?:{pattern})$")
+        except pl.exceptions.PolarsError:
+            return "it is nested too deeply" if isinstance(refused, RecursionError) else str(refused)
+    return ""

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Meta, field
 
 from petla.core.project.checking import CheckTable, Positive, Share, Text
+from petla.core.project.formats import FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
 
 PROJECT_FILE = "petla.toml"
@@ -43,6 +44,8 @@ class DatasetTable(msgspec.Struct, frozen=True, kw_only=True):
     link: Literal["copy", "reflink", "hardlink", "symlink"] = "copy"
     # where `petla data import` brought it from; empty: it was made here
     url: str = ""
+    # how its CSV files are written, where that is not found out right
+    format: FormatTable = field(default_factory=FormatTable)
     checks: CheckTable = field(default_factory=CheckTable)
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.project import DatasetTable
+from petla.core.project import FOUND_OUT, DatasetTable
 from petla.data.content.taking import Taken
 from petla.data.history import records
 from petla.data.history.profiling import LARGE_BYTES, profile_content
@@ -38,7 +38,9 @@ def register(ws: Workspace, dataset: str, taken: Taken, *, actor: str, source: s
     if known is not None:
         return known, False
     is_small = taken.read.manifest.size_bytes <= LARGE_BYTES
-    profile = profile_content(taken.path, taken.read.stamps) if is_small else None
+    table = ws.project.data.get(dataset)
+    given = table.format if table else FOUND_OUT
+    profile = profile_content(taken.path, taken.read.stamps, given) if is_small else None
     version = DatasetVersion(
         dataset=dataset,
         version=newest.version + 1 if newest else 1,

@@ -7,6 +7,7 @@ import msgspec
 
 from petla.core.errors import ConflictError, CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
+from petla.core.project import FOUND_OUT, FormatTable
 from petla.data.content.manifest import read_manifest
 from petla.data.content.working_copy import Stamps, list_stamps
 from petla.data.history import records
@@ -41,12 +42,15 @@ def load_profile(ws: Workspace, version: DatasetVersion, *, progress: Progress =
     return profile
 
 
-def profile_content(path: Path, stamps: Stamps, progress: Progress = SILENT) -> Profile | None:
+def profile_content(
+    path: Path, stamps: Stamps, given: FormatTable = FOUND_OUT, progress: Progress = SILENT
+) -> Profile | None:
     """Describe what lies at a path; None: it is neither a table nor images.
 
     Args:
         path: file or folder.
         stamps: of the content that is meant.
+        given: what the project file says about CSV files.
         progress: is told of the bytes that were read.
 
     Raises:
@@ -54,7 +58,7 @@ def profile_content(path: Path, stamps: Stamps, progress: Progress = SILENT) -> 
         ConflictError: it is not that content any more.
     """
     # NOTE: by the names first: loading the table library takes longer than adding thousands of files
-    profile = _profile_path(path, progress) if _is_profiled(path.name, stamps.paths) else None
+    profile = _profile_path(path, progress, given) if _is_profiled(path.name, stamps.paths) else None
     if list_stamps(path) != stamps:
         raise ConflictError(f"{path} was changed while it was read", hint="try again when it is complete")
     return profile
@@ -75,13 +79,13 @@ def _is_profiled(place: str, paths: Sequence[str]) -> bool:
 
 def _profile_version(ws: Workspace, version: DatasetVersion, progress: Progress) -> Profile | None:
     with located(ws, version, progress) as path:
-        return _profile_path(path, progress)
+        return _profile_path(path, progress, ws.project.data[version.dataset].format)
 
 
-def _profile_path(path: Path, progress: Progress) -> Profile | None:
+def _profile_path(path: Path, progress: Progress, given: FormatTable) -> Profile | None:
     from petla.data.profile.streaming import profile_path
 
-    return profile_path(path, progress)
+    return profile_path(path, progress, given)
 
 
 def _keep(ws: Workspace, version: DatasetVersion, profile: Profile) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.project import PROJECT_FILE, DatasetTable, Project, decode_project, is_name
+from petla.core.project import FOUND_OUT, PROJECT_FILE, DatasetTable, DateOrder, Project, decode_project, is_name
 from petla.storage.files import write_atomic
 
 
@@ -93,6 +93,33 @@ def append_table(root: Path, project: Project, name: str, place: str, *, url: st
     text += f"{end}\n[data.{name}]\npath = {msgspec.json.encode(place).decode()}\n"
     if url:
         text += f"url = {msgspec.json.encode(url).decode()}\n"
+    return _rewrite(path, text)
+
+
+def keep_date_order(root: Path, project: Project, name: str, order: DateOrder) -> Project:
+    """Write down in which order the dates of a dataset are read, so that the next file is read in the same one.
+
+    A project file that says something about the format already is left alone.
+
+    Args:
+        root: the project's folder.
+        project: as it is.
+        name: of the dataset.
+        order: in which its dates are read.
+    """
+    path = root / PROJECT_FILE
+    if name not in project.data or project.data[name].format != FOUND_OUT or not path.exists():
+        return project
+    text = path.read_text(encoding="utf-8-sig")
+    end = "" if text.endswith("\n") else "\n"
+    try:
+        return _rewrite(path, f'{text}{end}\n[data.{name}.format]\ndate_order = "{order}"\n')
+    except InvalidError:
+        # an empty table, or one that is written within braces
+        return project
+
+
+def _rewrite(path: Path, text: str) -> Project:
     grown = decode_project(text)
     write_atomic(path, text.encode())
     return grown
@@ -101,9 +128,23 @@ def append_table(root: Path, project: Project, name: str, place: str, *, url: st
 def ignore_in_git(path: Path) -> None:
     """Keep the data itself out of Git, as DVC does: its pointer is what Git holds."""
     ignore = path.parent / ".gitignore"
-    text = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
-    line = f"/{path.name}"
-    if line in text.splitlines():
+    text = ignore.read_text(encoding="utf-8", errors="surrogateescape") if ignore.is_file() else ""
+    line = f"/{escape_ignored(path.name)}"
+    if line in text.split("\n"):
         return
     end = "\n" if text and not text.endswith("\n") else ""
-    write_atomic(ignore, f"{text}{end}{line}\n".encode())
+    write_atomic(ignore, f"{text}{end}{line}\n".encode(errors="surrogateescape"))
+
+
+def escape_ignored(name: str) -> str:
+    r"""Write a file's name so that Git takes it for nothing but this name.
+
+    Example:
+        >>> escape_ignored("rows[1].csv"), escape_ignored("a b "), escape_ignored("what?*")
+        ('rows\\[1].csv', 'a b\\ ', 'what\\?\\*')
+    """
+    escaped = re.sub(r"([\\*?\[])", r"\\\1", name)
+    kept = escaped.rstrip(" ")
+    escaped = kept + "\\ " * (len(escaped) - len(kept))
+    # NOTE: a line cannot hold a line end; a question mark stands for any one character
+    return escaped.replace("\n", "?").replace("\r", "?")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.data.profile.features import TextFeatures, TimeFeatures, list_patterns
+from petla.data.reading.columns import column_of
 
 BINS = 20
 CATEGORIES = 50
@@ -37,7 +38,7 @@ def profile_frame(frame: pl.DataFrame) -> Profile:
     """
     columns = tuple(profile_series(values) for values in frame.get_columns())
     # NOTE: lists and the like cannot be hashed by every version of the library.
-    flat = frame.select(column for column in frame.columns if not frame[column].dtype.is_nested())
+    flat = frame.select(column_of(name) for name, kind in frame.schema.items() if not kind.is_nested())
     duplicates = frame.height - flat.n_unique() if flat.width == frame.width and frame.height else 0
     return Profile(rows=frame.height, columns=columns, duplicates=duplicates if flat.width == frame.width else None)
 
@@ -78,6 +79,11 @@ def profile_numbers(name: str, values: NDArray[np.float64], *, kind: Kind = Kind
 
 def profile_series(values: pl.Series) -> ColumnProfile:
     """Describe one column of a table."""
+    # NOTE: the table library takes some names for patterns, in methods of one column as well
+    return msgspec.structs.replace(_profile_values(values.rename("values")), name=values.name)
+
+
+def _profile_values(values: pl.Series) -> ColumnProfile:
     kind = find_kind(values.dtype)
     match kind:
         case Kind.NUMBER | Kind.INTEGER:

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from petla.data.reading.columns import column_of
+
 # Standard error of an estimate of distinct values: 1 / sqrt(_HASHES / 2), 0.6%.
 _HASHES = 1 << 16
 # Standard error of a quantile's rank: 0.5 / sqrt(_ROWS / 2), 0.3%.
@@ -197,7 +199,7 @@ def hash_values(values: pl.Series) -> NDArray[np.uint64]:
 
 def hash_rows(frame: pl.DataFrame) -> NDArray[np.uint64]:
     """Return a hash of each row, whatever the order of the columns."""
-    return frame.select(sorted(frame.columns)).hash_rows(_SEED).to_numpy()
+    return frame.select(column_of(name) for name in sorted(frame.columns)).hash_rows(_SEED).to_numpy()
 
 
 def _limit(level: int) -> np.uint64:

@@ -14,14 +14,18 @@ import numpy as np
 import polars as pl
 
 from petla.core.progress import SILENT, Progress
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.profile.columns import ColumnProfile, Flaw, Kind, Profile
 from petla.data.profile.features import TextFeatures, TimeFeatures
 from petla.data.profile.images import list_images, measure_images
 from petla.data.profile.profiles import CATEGORIES, find_kind, is_category, profile_frame, profile_series
 from petla.data.profile.sketches import Frequencies, HashSample, Moments, RowSample, hash_rows, hash_values
-from petla.data.reading.tables import Part, is_table, list_schemas, reading
+from petla.data.reading.tables import Part, agree, is_table, list_schemas, reading
+from petla.data.reading.unpacking import count_bytes
 
 _EXACT_CELLS = 8_000_000
+# and of no more bytes: some operations take several times as many
+_EXACT_BYTES = 512 << 20
 
 
 class TableSketch:
@@ -34,7 +38,7 @@ class TableSketch:
     def __init__(self, *, exact_cells: int = _EXACT_CELLS) -> None:
         self._exact_cells = exact_cells
         self._frames: list[pl.DataFrame] = []
-        self._n_cells = 0
+        self._n_cells = self._n_bytes = 0
         self._sample: RowSample | None = None
         self._columns: dict[str, _ColumnSketch] = {}
         self._rows = HashSample()
@@ -46,7 +50,8 @@ class TableSketch:
             return
         self._frames.append(frame)
         self._n_cells += frame.height * frame.width
-        if self._n_cells > self._exact_cells:
+        self._n_bytes += count_bytes(frame)
+        if self._n_cells > self._exact_cells or self._n_bytes > _EXACT_BYTES:
             self._let_go()
 
     def merge(self, other: "TableSketch") -> None:
@@ -87,7 +92,7 @@ class TableSketch:
         self._sample.update(frame)
         self._rows.update(hash_rows(frame))
         for name, sketch in self._columns.items():
-            sketch.update(frame[name])
+            sketch.update(frame[name].rename("values"))
 
 
 class _ColumnSketch:
@@ -173,14 +178,19 @@ class _ColumnSketch:
         }
 
 
-def profile_path(path: Path, progress: Progress = SILENT) -> Profile | None:
+def profile_path(path: Path, progress: Progress = SILENT, given: FormatTable = FOUND_OUT) -> Profile | None:
     """Describe the table or the folder of images at a path, without loading it whole; None: it is neither.
+
+    Args:
+        path: file or folder.
+        progress: is told of the bytes that were read.
+        given: what the project file says about CSV files.
 
     Raises:
         InvalidError: it cannot be read.
     """
     if is_table(path):
-        return _profile_table(path, progress)
+        return _profile_table(path, progress, given)
     if images := list_images(path):
         frame, flaws = measure_images(path, images, progress)
         profile = profile_frame(frame)
@@ -188,14 +198,15 @@ def profile_path(path: Path, progress: Progress = SILENT) -> Profile | None:
     return None
 
 
-def _profile_table(path: Path, progress: Progress) -> Profile:
-    schemas = list_schemas(path)
+def _profile_table(path: Path, progress: Progress, given: FormatTable) -> Profile:
+    schemas = list_schemas(path, given)
+    given = agree(list(schemas), given)
     wanted = _unify(schemas)
     progress.begin("profiling", sum(place.stat().st_size for place in schemas))
     total, flaws = TableSketch(), list[Flaw]()
     dialect = None
     for place in schemas:
-        with reading(place) as part:
+        with reading(place, given) as part:
             sketch = _sketch(part, wanted)
             dialect = dialect or part.dialect
             if flaw := part.find_flaw():
@@ -209,15 +220,6 @@ def _profile_table(path: Path, progress: Progress) -> Profile:
 
 
 def _sketch(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
-    try:
-        return _sketch_once(part, wanted)
-    except pl.exceptions.ComputeError:
-        if not part.look_again():
-            raise
-        return _sketch_once(part, {})
-
-
-def _sketch_once(part: Part, wanted: Mapping[str, pl.DataType]) -> TableSketch:
     sketch = TableSketch()
     is_empty = True
     for batch in part.batches():
@@ -234,7 +236,9 @@ def _unify(schemas: "Mapping[Path, pl.Schema]") -> dict[str, pl.DataType]:
     for name in next(iter(schemas.values())):
         kinds = {schema[name] for schema in schemas.values()}
         if len(kinds) > 1 and all(kind.is_numeric() for kind in kinds):
-            wanted[name] = pl.Int64() if all(kind.is_integer() for kind in kinds) else pl.Float64()
+            is_long = bool(kinds & {pl.Int128(), pl.UInt64()})
+            whole = pl.Int128() if is_long else pl.Int64()
+            wanted[name] = whole if all(kind.is_integer() for kind in kinds) else pl.Float64()
     return wanted
 
 

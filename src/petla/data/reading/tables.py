@@ -1,13 +1,17 @@
 """Tables from files: one file, or a folder of files with the same columns."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from petla.core.errors import InvalidError, NotFoundError
-from petla.data.reading.delimited import DelimitedFile, opened
-from petla.data.reading.dialects import Dialect, find_torn_end
+from petla.core.project.formats import FOUND_OUT, FormatTable
+from petla.data.reading.columns import column_of
+from petla.data.reading.delimited.dialects import Dialect, find_torn_end
+from petla.data.reading.delimited.files import DelimitedFile, Known, look_at, opened
 from petla.data.reading.lines import LinesFile
 from petla.data.reading.names import (
     ARROW_SUFFIXES,
@@ -17,6 +21,7 @@ from petla.data.reading.names import (
     TABLE_SUFFIXES,
     is_counted,
 )
+from petla.data.reading.unpacking import unpacked
 from petla.storage.files import reported
 
 if TYPE_CHECKING:
@@ -51,36 +56,32 @@ class Part:
             return self._delimited.scan()
         suffix = self.path.suffix.lower()
         if suffix in PARQUET_SUFFIXES:
-            return pl.scan_parquet(self.path)
+            return pl.scan_parquet(self.path, glob=False)
         if suffix in ARROW_SUFFIXES:
-            return pl.scan_ipc(self.path)
-        return pl.scan_ndjson(self.path, infer_schema_length=None)
+            return pl.scan_ipc(self.path, glob=False)
+        return self.read().lazy()
 
     def schema(self) -> "pl.Schema":
-        """Return what its columns hold, as far as that is known without reading all of a CSV."""
+        """Return what its columns hold."""
         return self._lines.schema if self._lines else self.scan().collect_schema()
 
     def batches(self) -> "Iterator[pl.DataFrame]":
-        """Yield its rows in their order, about 100,000 at a time.
+        """Yield its rows in their order, about 100,000 at a time, and fewer where they are large.
 
         Raises:
-            polars.exceptions.PolarsError: they cannot be read, perhaps because a later row is of another kind.
+            InvalidError: they unpack to far more than any file of this size should.
+            polars.exceptions.PolarsError: they cannot be read.
         """
         if self._lines is not None:
             yield from self._lines.batches()
+        elif self.path.suffix.lower() in PARQUET_SUFFIXES:
+            yield from unpacked(self.path)
         else:
             yield from self.scan().collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True)
 
     def read(self) -> "pl.DataFrame":
         """Return its rows."""
-        return self._delimited.read() if self._delimited else self.scan().collect()
-
-    def look_again(self) -> bool:
-        """Look at all rows before reading again; False: that helps nothing."""
-        if self._delimited is None:
-            return False
-        self._delimited.check_kinds()
-        return True
+        return self._lines.read() if self._lines else self.scan().collect()
 
     def find_flaw(self) -> str:
         """Say what is wrong with a file that can be read all the same; empty: nothing."""
@@ -98,8 +99,12 @@ def is_table(path: Path) -> bool:
     return bool(parts) and all(part.suffix.lower() in TABLE_SUFFIXES for part in parts)
 
 
-def read_frame(path: Path) -> "pl.DataFrame":
+def read_frame(path: Path, given: FormatTable = FOUND_OUT) -> "pl.DataFrame":
     """Read a table from a CSV, Parquet, JSON lines or Arrow file, or from a folder of them with the same columns.
+
+    Args:
+        path: file or folder.
+        given: what the project file says about CSV files.
 
     Raises:
         NotFoundError: there is nothing at the path.
@@ -108,49 +113,99 @@ def read_frame(path: Path) -> "pl.DataFrame":
     import polars as pl
 
     parts = _require_parts(path)
+    given = agree(parts, given)
     frames = []
     for part in parts:
-        with reading(part) as opened_part:
+        with reading(part, given) as opened_part:
             frames.append(opened_part.read())
     _check_columns({part: frame.schema for part, frame in zip(parts, frames, strict=True)})
     if len(frames) == 1:
         return frames[0]
     _check_kinds({part: _kinds_of(frame) for part, frame in zip(parts, frames, strict=True)})
-    return pl.concat([frame.select(frames[0].columns) for frame in frames], how="vertical_relaxed")
+    names = [column_of(name) for name in frames[0].columns]
+    return pl.concat([frame.select(names) for frame in frames], how="vertical_relaxed")
 
 
-def list_schemas(path: Path) -> "dict[Path, pl.Schema]":
-    """Return what each file of a table holds, as far as that is known without reading it all.
+def agree(parts: Sequence[Path], given: FormatTable) -> FormatTable:
+    """Return how to read the files of one table, so that no date and no code is read differently in two of them.
+
+    Args:
+        parts: the files.
+        given: what the project file says.
+
+    Raises:
+        InvalidError: one of them cannot be read as a table.
+    """
+    delimited = [part for part in parts if part.suffix.lower() in CSV_SUFFIXES]
+    if len(delimited) < 2:
+        return given
+    columns = [column for part in delimited for column in look(part, given).columns]
+    order = next((c.order for c in columns if c.order and not c.is_order_open), None)
+    codes = dict.fromkeys(column.name for column in columns if column.is_code)
+    return msgspec.structs.replace(
+        given, date_order=given.date_order or order or "", text=tuple(dict.fromkeys((*given.text, *codes)))
+    )
+
+
+def look(path: Path, given: FormatTable = FOUND_OUT) -> Known:
+    """Find out how a CSV file is written and what its columns hold.
+
+    Raises:
+        InvalidError: it cannot be read as a table.
+    """
+    with _explained(path):
+        return look_at(path, given)
+
+
+def list_schemas(path: Path, given: FormatTable = FOUND_OUT) -> "dict[Path, pl.Schema]":
+    """Return what each file of a table holds.
 
     Raises:
         NotFoundError, InvalidError: as `read_frame`.
     """
     schemas = {}
-    for part in _require_parts(path):
-        with reading(part) as opened_part:
+    parts = _require_parts(path)
+    given = agree(parts, given)
+    for part in parts:
+        with reading(part, given) as opened_part:
             schemas[part] = opened_part.schema()
     _check_columns(schemas)
     return schemas
 
 
 @contextlib.contextmanager
-def reading(path: Path) -> Iterator[Part]:
+def reading(path: Path, given: FormatTable = FOUND_OUT) -> Iterator[Part]:
     """Open one file of a table, and say which it was where it cannot be read.
+
+    Args:
+        path: of the file.
+        given: what the project file says, and for one of several files what `agree` returned.
 
     Raises:
         InvalidError: it cannot be read as a table.
     """
+    with _explained(path), contextlib.ExitStack() as stack:
+        is_csv = path.suffix.lower() in CSV_SUFFIXES
+        yield Part(path, stack.enter_context(opened(path, given)) if is_csv else None)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
     import polars as pl
 
+    with reported(path, "read"):
+        is_empty = path.stat().st_size == 0
+    if is_empty:
+        raise InvalidError(f"{path} is empty", hint="write the names of the columns and the rows into it")
     try:
-        with contextlib.ExitStack() as stack:
-            is_csv = path.suffix.lower() in CSV_SUFFIXES
-            with reported(path, "read"):
-                is_empty = path.stat().st_size == 0
-            if is_empty:
-                raise InvalidError(f"{path} is empty", hint="write the names of the columns and the rows into it")
-            yield Part(path, stack.enter_context(opened(path)) if is_csv else None)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+        yield
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise InvalidError(
+            f"{path} is not {error.encoding} throughout: byte {byte:#04x} is not one of its characters",
+            hint="name the right encoding in [data.NAME.format]",
+        ) from error
+    except (pl.exceptions.PolarsError, OSError) as error:
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidError(
             f"{path} cannot be read as a table: {said}", hint="open it and see; it may have been cut off"

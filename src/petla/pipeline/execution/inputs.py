@@ -47,7 +47,7 @@ class Datasets:
                 field=name,
             )
         if name not in self._frames:
-            self._frames[name] = read_frame(path)
+            self._frames[name] = read_frame(path, self._ws.project.data[name].format)
         return share(convert(self._frames[name], kind or FrameKind.POLARS))
 
     def _find_path(self, name: str) -> Path:

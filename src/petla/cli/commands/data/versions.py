@@ -1,5 +1,6 @@
 """`petla data`: versions of datasets."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -55,11 +56,16 @@ def add(
     say(f"{label} {what}: {count(version.files, 'file')}, {show_bytes(version.size_bytes)}{rows}")
     if report.registered:
         say(f"added [data.{version.dataset}] to petla.toml")
+    for line in report.read_as[:1]:
+        say(line)
+    for line in report.read_as[1:]:
+        note(line)
     print_findings(report.findings)
     if any(finding.is_blocking for finding in report.findings):
         say("next: correct the data and add it again; or, if it is right: petla run --accept-data REASON")
     else:
-        say(f"next: git add {path}.dvc {path.parent / '.gitignore'} && git commit, then petla run")
+        pointer, ignored = shlex.quote(f"{path}.dvc"), shlex.quote(str(path.parent / ".gitignore"))
+        say(f"next: git add {pointer} {ignored} && git commit, then petla run")
 
 
 def status(context: typer.Context, as_json: AsJson = False) -> None:

@@ -10,6 +10,7 @@ import polars as pl
 from petla.core.errors import InvalidError
 from petla.core.project import ExpectationTable
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
+from petla.data.reading.columns import column_of
 from petla.data.rules.finding import DataFinding, count_present, show_number, show_share, show_values
 from petla.data.rules.kinds import describe
 from petla.data.rules.measurements import list_codes
@@ -55,7 +56,7 @@ def check_rows(rows: Rows, profile: Profile, expected: Expectations) -> list[Dat
             told = f"none but {show_values([str(value) for value in wanted.categories])}"
             findings.extend(_count_odd(rows, column, _is_allowed(column, wanted), "values that are not allowed", told))
         if wanted.pattern:
-            matches = pl.col(name).cast(pl.String).str.contains(f"^(?:{wanted.pattern})$")
+            matches = column_of(name).cast(pl.String).str.contains(f"^(?:{wanted.pattern})$")
             findings.extend(_count_odd(rows, column, matches, "values of another shape", f"all like {wanted.pattern}"))
         if _is_unsure(profile, column, wanted):
             findings.extend(_check_unique(rows, column))
@@ -112,7 +113,7 @@ def _is_unsure(profile: Profile, column: ColumnProfile, wanted: ExpectationTable
 
 
 def _is_allowed(column: ColumnProfile, wanted: ExpectationTable) -> pl.Expr:
-    values = pl.col(column.name)
+    values = column_of(column.name)
     if column.kind.is_numeric:
         numbers = [float(value) for value in wanted.categories if _is_number(value)]
         return values.cast(pl.Float64).is_in(numbers)
@@ -131,7 +132,7 @@ def _count_odd(rows: Rows, column: ColumnProfile, is_fine: pl.Expr, what: str, b
     n_odd, shown = 0, dict[str, None]()
     for batch in rows.batches([column.name]):
         try:
-            odd = batch.filter(pl.col(column.name).is_not_null() & ~is_fine)[column.name]
+            odd = batch.filter(column_of(column.name).is_not_null() & ~is_fine)[column.name]
         except pl.exceptions.ComputeError as error:
             raise InvalidError(
                 f"column {column.name!r}: the pattern cannot be used: {str(error).splitlines()[0]}",

@@ -12,6 +12,7 @@ import polars as pl
 
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.data.profile.sketches import RowSample
+from petla.data.reading.columns import column_of
 from petla.data.rules.finding import DataFinding, show_share
 from petla.data.rules.rows.scanning import Rows
 
@@ -43,7 +44,7 @@ def find_leaks(rows: Rows, label: str, suspects: Iterable[str]) -> dict[str, tup
     if not sample.n_seen:
         return {}
     frame = sample.collect()
-    found = {name: _match(frame.select(pl.col(name).alias("x"), pl.col(label).alias("y"))) for name in names}
+    found = {name: _match(frame.select(column_of(name).alias("x"), column_of(label).alias("y"))) for name in names}
     return {name: match for name, match in found.items() if match is not None}
 
 

@@ -9,16 +9,16 @@ import polars as pl
 from numpy.typing import NDArray
 
 from petla.core.progress import SILENT, Progress
+from petla.core.project.formats import FOUND_OUT, FormatTable
 from petla.data.history.contents import located
 from petla.data.history.records import DatasetVersion
 from petla.data.profile.sketches import hash_rows
-from petla.data.reading.tables import is_table, list_schemas, reading
+from petla.data.reading.columns import column_of
+from petla.data.reading.tables import agree, is_table, list_schemas, reading
 from petla.storage.workspace import Workspace
 
 # hashes that one pass keeps: 64 MB; more rows take more passes
 _HASHES = 8_000_000
-# A larger CSV is looked at whole before its rows are read, so that no later row is of another kind.
-_SURE_BYTES = 1 << 20
 
 
 class Rows:
@@ -27,12 +27,14 @@ class Rows:
     Args:
         path: file or folder.
         progress: is told of the bytes of each pass.
+        given: what the project file says about CSV files.
     """
 
-    def __init__(self, path: Path, progress: Progress = SILENT) -> None:
+    def __init__(self, path: Path, progress: Progress = SILENT, given: FormatTable = FOUND_OUT) -> None:
         self.path = path
         self._progress = progress
-        self._schemas = list_schemas(path)
+        self._schemas = list_schemas(path, given)
+        self._given = agree(list(self._schemas), given)
         self._kinds = _unify(list(self._schemas.values()))
 
     @property
@@ -51,11 +53,9 @@ class Rows:
         self._progress.begin("reading rows", sum(part.stat().st_size for part in self._schemas))
         names = list(self._kinds if columns is None else columns)
         for path in self._schemas:
-            with reading(path) as part:
-                if part.dialect is not None and path.stat().st_size > _SURE_BYTES:
-                    part.look_again()
+            with reading(path, self._given) as part:
                 for batch in part.batches():
-                    yield batch.select(names)
+                    yield batch.select(column_of(name) for name in names)
             self._progress.advance(path.stat().st_size)
 
     def hashes(self, columns: Sequence[str], part: int = 0, parts: int = 1) -> Iterator[NDArray[np.uint64]]:
@@ -75,7 +75,8 @@ def opened_rows(ws: Workspace, version: DatasetVersion, progress: Progress = SIL
         InvalidError: it is a broken table.
     """
     with located(ws, version, progress) as path:
-        yield Rows(path, progress) if is_table(path) else None
+        given = ws.project.data[version.dataset].format
+        yield Rows(path, progress, given) if is_table(path) else None
 
 
 def count_parts(n_rows: int) -> int:
@@ -95,7 +96,7 @@ def hash_canonical(frame: pl.DataFrame) -> NDArray[np.uint64]:
 
 
 def _canonical(name: str, kind: pl.DataType) -> list[pl.Expr]:
-    column = pl.col(name)
+    column = column_of(name)
     if kind.is_integer():
         return [column.cast(pl.Int64, strict=False), pl.lit(0.0).alias(f"{name}\0")]
     if kind.is_numeric():

@@ -1,0 +1,1 @@
+"""CSV files: how each is written, what its columns hold, and its rows."""
