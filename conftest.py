@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # what `socket.connect` takes: host and port, or the path of a Unix socket
 Address = tuple[str, int] | str
@@ -23,6 +24,9 @@ def pytest_configure(config: pytest.Config) -> None:
     The processes that tests start inherit it. Slow tests may write more than fits; what is about disks,
     tests/storage/objects/disk, goes to one.
     """
+    # how long an example takes says how busy the machine is, not whether the code is right
+    settings.register_profile("petla", deadline=None)
+    settings.load_profile("petla")
     if config.option.markexpr == "not slow" and "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None

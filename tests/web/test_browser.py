@@ -1,5 +1,7 @@
 """The pages in a real browser: in by the link, through the evidence, and a yes that goes live."""
 
+import os
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,8 @@ from tests.web.seed import PROJECT, open_project, seed_loop
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path("/usr/bin/chromium")
+# what the systems call it; PETLA_TEST_CHROMIUM names another
+CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 REVIEW = "/reviews/01920000-0000-7000-8000-000000000006"
 PAGES = (
     "/",
@@ -39,12 +42,13 @@ EVERY_MS = 2_000
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    if not CHROMIUM.exists():
-        pytest.skip(f"no {CHROMIUM}")
+    chromium = os.environ.get("PETLA_TEST_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUMS)), None)
+    if chromium is None:
+        pytest.skip("no Chromium on the path; PETLA_TEST_CHROMIUM may name one")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield opened
         opened.close()
 

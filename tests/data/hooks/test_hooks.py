@@ -267,6 +267,16 @@ def test_what_is_none_is_left_alone(path: str, line: str) -> None:
     assert find_secrets(path, line) == []
 
 
+@pytest.mark.parametrize(
+    ("path", "piece"), [("m.js", "aws_secret"), (".env", "secret"), (".env", "export "), ("k.txt", "-----BEGIN A ")]
+)
+def test_line_of_a_megabyte_is_read_once(path: str, piece: str) -> None:
+    # a pattern that starts anew at every occurrence and walks to the end took minutes for this
+    line = piece * (1_000_000 // len(piece))
+
+    assert find_secrets(path, f"{line}\n{KEY}\n")[-1].line == 2
+
+
 def test_no_file_of_this_project_looks_like_a_secret() -> None:
     top = Path(__file__).parents[3]
     texts = [path for folder in ("src", "docs", "examples") for path in (top / folder).rglob("*") if path.is_file()]

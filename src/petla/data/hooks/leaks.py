@@ -9,7 +9,7 @@ ALLOWED = "petla: no-secret"
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("private key", re.compile(r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----")),
     ("AWS access key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
-    ("AWS secret key", re.compile(r"(?i)aws_?secret[a-z_]*\W{1,6}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])")),
+    ("AWS secret key", re.compile(r"(?i)aws_?secret[a-z_]{0,40}\W{1,6}[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])")),
     ("GitHub token", re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36,}\b|\bgithub_pat_[A-Za-z0-9_]{50,}\b")),
     ("GitLab token", re.compile(r"\bglpat-[A-Za-z0-9_-]{20,}")),
     ("Slack token", re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{20,}")),
@@ -19,9 +19,9 @@ _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("API key", re.compile(r"\bsk-(?:proj-|ant-)?[A-Za-z0-9_-]{40,}")),
 )
 _OF_ENVIRONMENT = re.compile(r"(?:^|/)\.env(?:\.[\w.-]+)?$")
-_ASSIGNED = re.compile(
-    r"(?i)^\s*(?:export\s+)?\w*(?:password|passwd|secret|token|api_?key)\w*\s*=\s*['\"]?([^\s'\"#]{8,})"
-)
+# NOTE: every repetition before the value has a bound: a line may have megabytes, and a pattern without one is quadratic
+_ASSIGNED = re.compile(r"\s{0,100}(?:export\s{1,20})?(\w{1,200})\s{0,20}=\s{0,20}['\"]?([^\s'\"#]{8,})")
+_SECRET_NAME = re.compile(r"(?i)password|passwd|secret|token|api_?key")
 _PLACEHOLDER = re.compile(r"(?i)example|change|your|placeholder|xxx|\$\{|<|\.\.\.")
 
 
@@ -49,8 +49,13 @@ def find_secrets(path: str, text: str) -> list[Secret]:
         if ALLOWED in line:
             continue
         kind = next((kind for kind, pattern in _KINDS if pattern.search(line)), "")
-        if not kind and is_environment and (given := _ASSIGNED.match(line)) and not _PLACEHOLDER.search(given[1]):
+        if not kind and is_environment and _assigns_secret(line):
             kind = "password or token"
         if kind:
             found.append(Secret(number, kind))
     return found
+
+
+def _assigns_secret(line: str) -> bool:
+    given = _ASSIGNED.match(line)
+    return given is not None and _SECRET_NAME.search(given[1]) is not None and not _PLACEHOLDER.search(given[2])
