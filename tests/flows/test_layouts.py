@@ -19,7 +19,7 @@ LAYOUTS = {
     "relative path into the project": ("p", "p/.venv", "pyvenv.cfg", ["../p/.venv/bin/petla"]),
     "conda in the project": ("p", "p/env", "conda-meta/history", ["~/bin/petla"]),
     "folder of a repository, with spaces": ("repo/my models", "repo/.venv", "pyvenv.cfg", ["~/bin/petla"]),
-    "brackets": ("proj [v2]", "proj [v2]/.venv", "pyvenv.cfg", ["~/bin/petla"]),
+    "brackets": ("proj [v2]", "proj [v2]/.venv", "pyvenv.cfg", ["~/bin/python", "-m", "petla"]),
     "project in an environment": ("env/p", "env", "pyvenv.cfg", ["~/bin/petla"]),
 }
 HELPER = "def double(frame):\n    return frame.assign(twice=frame['body_mass_g'] * {})\n"
