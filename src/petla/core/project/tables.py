@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from petla.core.paths import check_place
 from petla.core.project.checking import CheckTable, Positive, Share, Text
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
 
@@ -43,6 +44,10 @@ class DatasetTable(msgspec.Struct, frozen=True, kw_only=True):
     # where `petla data import` brought it from; empty: it was made here
     url: str = ""
     checks: CheckTable = field(default_factory=CheckTable)
+
+    def __post_init__(self) -> None:
+        """Refuse a path that leads outside the project."""
+        check_place(self.path)
 
 
 class AnswerTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +151,10 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     serving: LimitTable = field(default_factory=LimitTable)
     fallback: FallbackTable = field(default_factory=FallbackTable)
     guards: GuardTable = field(default_factory=GuardTable)
+
+    def __post_init__(self) -> None:
+        """Refuse a pipeline outside the project: its code would belong to no commit."""
+        check_place(self.pipeline)
 
     @property
     def policy(self) -> Policy:
