@@ -16,7 +16,6 @@ from petla.core.paths import check_tree
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.naming import md5_of
 
-
 FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 

@@ -6,6 +6,7 @@ some manifest names as a file, and never a manifest, a package of a model or an 
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -17,7 +18,7 @@ from petla.data.history.tombstones import list_forgotten
 from petla.data.transfer.remotes import choose_remote
 from petla.data.upkeep.erasing import erase_here, list_all_versions, list_known_versions
 from petla.data.upkeep.protected import list_protected
-from petla.storage.remotes.addresses import open_bucket
+from petla.storage.remotes.addresses import open_bucket, parse_address
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.tombstones import Graveyard, Tombstone
 from petla.storage.workspace import Workspace
@@ -56,7 +57,11 @@ def hear(ws: Workspace, remote: str | None) -> tuple[Forgotten, ...]:
         if remote is not None:
             raise
         return ()
+    address = parse_address(table.url, ws.root)
     try:
+        if address.scheme == "file" and not Path(address.place).is_dir():
+            # NOTE: opening it would make a folder where a disk is not mounted
+            raise NotFoundError(f"there is no {address.place}")
         stones = list(graveyard_of(open_bucket(name, table, ws.root), table).list_all(known=list_forgotten(ws)))
     except CorruptError:
         raise

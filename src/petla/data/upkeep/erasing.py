@@ -9,7 +9,7 @@ import msgspec
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.paths import resolve_inside
 from petla.data.content.linking import list_shared, shared_object
-from petla.data.content.manifest import FileEntry, Manifest, read_manifest
+from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.current import inspect, remember_placed
 from petla.data.dvc.identity import former_key_of, key_of
 from petla.data.dvc.settings import read_settings
