@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from petla.core.digests import check_digest, check_md5
 from petla.core.errors import InvalidError
-from petla.core.paths import check_place, check_relative, check_tree, resolve_inside, resolve_writable
+from petla.core.project.paths import check_place, check_relative, check_tree, resolve_inside, resolve_writable
 
 # pieces that an attacker would use, between pieces of usual names
 PIECES = [

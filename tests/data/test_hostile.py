@@ -344,7 +344,7 @@ def test_a_pull_of_what_is_here_needs_no_remote(tmp_path: Path, caplog: pytest.L
     report = pull(ws, ["rows"])
 
     assert (report.remote, path.read_text()) == ("", CSV)
-    assert [record.message for record in caplog.records] == ["remote.unheard"]
+    assert [record.message for record in caplog.records] == ["remote.skipped"]
 
 
 @pytest.mark.parametrize("name", ["a\\b.txt", " x", "-rf", "ż ó", "a:1.png", "...", ".env", "new\nline"])

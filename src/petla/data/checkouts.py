@@ -6,9 +6,9 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import ConflictError, NotFoundError
-from petla.core.paths import resolve_inside, resolve_writable
 from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
+from petla.core.project.paths import resolve_inside, resolve_writable
 from petla.data.content.manifest import FileEntry, read_manifest, select
 from petla.data.content.placing import place
 from petla.data.content.taking import working_on_data

@@ -11,8 +11,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from petla.core.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
-from petla.core.paths import resolve_inside
 from petla.core.project import DatasetTable
+from petla.core.project.paths import resolve_inside
 from petla.data.content.manifest import FileEntry, Manifest, encode_manifest, read_manifest
 from petla.data.content.working_copy import Content, Stamps, list_stamps, read_content
 from petla.data.dvc.identity import unix_md5_of

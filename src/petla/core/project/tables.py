@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
-from petla.core.paths import check_place
 from petla.core.project.checking import CheckTable, Positive, Share, Text
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
+from petla.core.project.paths import check_place
 
 PROJECT_FILE = "petla.toml"
 STATE_FOLDER = ".petla"

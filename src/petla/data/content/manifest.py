@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from petla.core.digests import Digest, Md5, canonical_json
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.paths import check_tree
+from petla.core.project.paths import check_tree
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.naming import md5_of
 

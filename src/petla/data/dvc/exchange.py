@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, TypeVar
 
 from petla.core.digests import check_md5
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.paths import check_tree
 from petla.core.progress import SILENT, Progress
+from petla.core.project.paths import check_tree
 from petla.data.content.manifest import (
     FileEntry,
     Manifest,

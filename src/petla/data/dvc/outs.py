@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from petla.core.errors import InvalidError
-from petla.core.paths import RelativePath, check_place
+from petla.core.project.paths import RelativePath, check_place
 from petla.data.pointers import Pointer, decode_pointer, find_pointer, load_yaml, pointer_of_out, pointer_path
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"

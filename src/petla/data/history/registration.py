@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.paths import check_place
 from petla.core.project import PROJECT_FILE, DatasetTable, Project, decode_project, is_name
+from petla.core.project.paths import check_place
 from petla.storage.files import write_atomic
 
 

@@ -9,8 +9,8 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
-from petla.core.paths import resolve_inside
 from petla.core.progress import SILENT, Progress
+from petla.core.project.paths import resolve_inside
 from petla.data.checkouts import checkout, point
 from petla.data.content.taking import working_on_data
 from petla.data.current import inspect

@@ -7,9 +7,9 @@ import msgspec
 
 from petla.core.clock import to_text
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.paths import resolve_writable
 from petla.core.progress import SILENT, Progress
 from petla.core.project import RemoteTable
+from petla.core.project.paths import resolve_writable
 from petla.data.checkouts import checkout, find_pointer_of, find_version, find_version_of, pointer_of
 from petla.data.content.manifest import read_manifest, select
 from petla.data.current import note_unix

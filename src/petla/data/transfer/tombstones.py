@@ -58,15 +58,16 @@ def hear(ws: Workspace, remote: str | None) -> tuple[Forgotten, ...]:
             raise
         return ()
     address = parse_address(table.url, ws.root)
+    if address.scheme == "file" and not Path(address.place).is_dir():
+        # NOTE: opening it would make a folder where a disk is not mounted
+        logger.warning("remote.skipped", extra={"remote": name, "reason": f"there is no {address.place}"})
+        return ()
     try:
-        if address.scheme == "file" and not Path(address.place).is_dir():
-            # NOTE: opening it would make a folder where a disk is not mounted
-            raise NotFoundError(f"there is no {address.place}")
         stones = list(graveyard_of(open_bucket(name, table, ws.root), table).list_all(known=list_forgotten(ws)))
     except CorruptError:
         raise
     except (ForbiddenError, NotFoundError, UnavailableError) as error:
-        logger.warning("remote.unheard", extra={"remote": name, "reason": error.message})
+        logger.warning("remote.skipped", extra={"remote": name, "reason": error.message})
         return ()
     return _bury(ws, stones)
 

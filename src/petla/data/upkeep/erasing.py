@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import CorruptError, NotFoundError
-from petla.core.paths import resolve_inside
+from petla.core.project.paths import resolve_inside
 from petla.data.content.linking import list_shared, shared_object
 from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.current import inspect, remember_placed

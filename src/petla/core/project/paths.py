@@ -20,7 +20,7 @@ from petla.core.errors import InvalidError
 # A relative path with forward slashes that names a place below the folder that it is relative to.
 RelativePath = NewType("RelativePath", str)
 
-# Linux: PATH_MAX
+# what the kernel takes, including the NUL at the end
 _LONGEST = 4096
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 _RESERVED = frozenset({".git", ".hg", ".dvc"})
