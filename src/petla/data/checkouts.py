@@ -8,6 +8,7 @@ import msgspec
 from petla.core.errors import ConflictError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import DatasetTable
+from petla.core.project.paths import resolve_inside, resolve_writable
 from petla.data.content.manifest import FileEntry, read_manifest, select
 from petla.data.content.placing import place
 from petla.data.content.taking import working_on_data
@@ -48,6 +49,7 @@ def checkout(
 
     Raises:
         NotFoundError: there is no such version, or no pointer.
+        InvalidError: a symbolic link leads its path outside the project.
         ConflictError: the working copy holds what is no version yet and would be lost.
         CorruptError: a stored object is damaged; the working copy stays as it was.
         UnavailableError: the work tree cannot be written.
@@ -136,7 +138,7 @@ def point(ws: Workspace, where: str, version: DatasetVersion, origin: Origin | N
         version: that it names from now on.
         origin: where the data were imported from; None: as the pointer says already.
     """
-    path = ws.root / where
+    path = resolve_inside(ws.root, where)
     pointer = pointer_path(path)
     former = find_pointer(pointer)
     origin = origin or (former.origin if former else None)
@@ -191,7 +193,7 @@ def _choose(ws: Workspace, dataset: str, version: int | None, digest: str | None
 
 def _bring(ws: Workspace, dataset: str, table: DatasetTable, wanted: DatasetVersion, progress: Progress) -> None:
     """Put a version into the work tree, writing only what differs, if nothing is lost by it."""
-    path = ws.root / table.path
+    path = resolve_writable(ws.root, table.path)
     present = _list_present(ws, dataset, path)
     kept = ws.objects.rely_on(entry.object for entry in present)
     is_with_dvc = find_cached(ws.root)
@@ -214,13 +216,12 @@ def _list_present(ws: Workspace, dataset: str, path: Path) -> tuple[FileEntry, .
 
 def _bring_part(ws: Workspace, table: DatasetTable, wanted: DatasetVersion, part: str, progress: Progress) -> None:
     """Put some files of a version into the work tree, and leave the others as they are."""
-    path = ws.root / table.path
     is_with_dvc = find_cached(ws.root)
     forgotten = list_forgotten(ws)
     for entry in select(read_manifest(ws.objects, wanted.digest), part):
         if entry.object in forgotten:
             raise NotFoundError(f"{entry.path}: {forgotten[entry.object].describe()}", hint="there is no way back")
-        target = path / entry.path if entry.path else path
+        target = resolve_inside(ws.root, f"{table.path}/{entry.path}")
         if target.is_file():
             stored = digest_file(target)
             _refuse_loss([] if stored.digest in ws.objects or is_with_dvc(stored.md5) else [target], table)

@@ -12,6 +12,7 @@ import msgspec
 
 from petla.core.errors import ConflictError, CorruptError, NotFoundError, UnavailableError
 from petla.core.project import DatasetTable
+from petla.core.project.paths import resolve_inside
 from petla.data.content.manifest import FileEntry, Manifest, encode_manifest, read_manifest
 from petla.data.content.working_copy import Content, Stamps, list_stamps, read_content
 from petla.data.dvc.identity import unix_md5_of
@@ -84,9 +85,10 @@ def inspect(root: Path, state: Path, dataset: DatasetTable, name: str) -> Standi
     """Compare a dataset's working copy with its pointer.
 
     Raises:
-        InvalidError: the pointer cannot be understood, or the folder holds something that cannot be versioned.
+        InvalidError: the pointer cannot be understood, the folder holds something that cannot be versioned, or a
+            symbolic link leads the path outside the project.
     """
-    path = root / dataset.path
+    path = resolve_inside(root, dataset.path)
     pointer = locate_pointer(root, dataset.path)
     try:
         stamps = list_stamps(path)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from petla.core.digests import check_digest, check_md5
 from petla.core.errors import InvalidError
 from petla.storage.objects.naming import md5_of
 
@@ -48,6 +49,12 @@ class Pointer(msgspec.Struct, frozen=True, kw_only=True):
     is_unix_md5: bool = False
     # None: nobody imported it
     origin: Origin | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that are no digests: they become parts of paths and keys."""
+        check_md5(self.md5.removesuffix(".dir"))
+        if self.digest:
+            check_digest(self.digest)
 
 
 def pointer_path(path: Path) -> Path:

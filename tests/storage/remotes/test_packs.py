@@ -136,7 +136,7 @@ class TestPackRemote:
         assert digest not in yours.objects
 
     def test_tombstones_are_seen_by_others(self, mine: Desk, yours: Desk) -> None:
-        stone = Tombstone("0" * 64, "md5", "asked to", "2026-01-01T00:00:00Z", "ada")
+        stone = Tombstone("0" * 64, "c" * 32, "asked to", "2026-01-01T00:00:00Z", "ada")
 
         Graveyard(mine.bucket, "forgotten").bury(stone)
 

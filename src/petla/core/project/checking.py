@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from petla.core.project.paths import check_place
+
 Text = Annotated[str, Meta(min_length=1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -129,6 +131,11 @@ class CheckTable(msgspec.Struct, frozen=True, kw_only=True):
     severity: SeverityTable = field(default_factory=SeverityTable)
     waivers: tuple[WaiverTable, ...] = ()
     columns: dict[str, ExpectationTable] = {}
+
+    def __post_init__(self) -> None:
+        """Refuse a schema outside the project."""
+        if self.pandera:
+            check_place(self.pandera)
 
 
 def _judge_pattern(pattern: str) -> str:

@@ -8,6 +8,7 @@ from msgspec import Meta, field
 from petla.core.project.checking import CheckTable, Positive, Share, Text
 from petla.core.project.formats import FormatTable
 from petla.core.project.guarding import FallbackTable, GuardTable, LimitTable, Policy
+from petla.core.project.paths import check_place
 
 PROJECT_FILE = "petla.toml"
 STATE_FOLDER = ".petla"
@@ -47,6 +48,10 @@ class DatasetTable(msgspec.Struct, frozen=True, kw_only=True):
     # how its CSV files are written, where that is not found out right
     format: FormatTable = field(default_factory=FormatTable)
     checks: CheckTable = field(default_factory=CheckTable)
+
+    def __post_init__(self) -> None:
+        """Refuse a path that leads outside the project."""
+        check_place(self.path)
 
 
 class AnswerTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +155,10 @@ class ModelTable(msgspec.Struct, frozen=True, kw_only=True):
     serving: LimitTable = field(default_factory=LimitTable)
     fallback: FallbackTable = field(default_factory=FallbackTable)
     guards: GuardTable = field(default_factory=GuardTable)
+
+    def __post_init__(self) -> None:
+        """Refuse a pipeline outside the project: its code would belong to no commit."""
+        check_place(self.pipeline)
 
     @property
     def policy(self) -> Policy:

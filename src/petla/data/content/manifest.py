@@ -5,14 +5,18 @@ The manifest is an object itself; its name is the digest of the version.
 
 import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
-from petla.core.digests import canonical_json
+from petla.core.digests import Digest, Md5, canonical_json
 from petla.core.errors import CorruptError, NotFoundError
+from petla.core.project.paths import check_tree
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.naming import md5_of
+
+FILE_MODE, PROGRAM_MODE = 0o644, 0o755
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -20,13 +24,13 @@ class FileEntry(msgspec.Struct, frozen=True):
 
     # relative to the folder, with forward slashes; empty where the dataset is a file
     path: str
-    size: int
+    size: Annotated[int, Meta(ge=0)]
     # digest of its bytes
-    object: str
+    object: Digest
     # DVC's name for the same bytes
-    md5: str
+    md5: Md5
     # 0o644, or 0o755 for a program
-    mode: int = 0o644
+    mode: int = FILE_MODE
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -36,6 +40,13 @@ class Manifest(msgspec.Struct, frozen=True):
     files: tuple[FileEntry, ...]
     # folders with nothing in them, in order; DVC does not know of them
     folders: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse paths that lead out of the folder, come twice, or are a file and a folder."""
+        if self.kind == "folder":
+            check_tree([entry.path for entry in self.files], self.folders)
+        elif self.folders or len(self.files) > 1 or any(entry.path for entry in self.files):
+            raise ValueError("is of a file and holds something else")
 
     @property
     def size_bytes(self) -> int:
@@ -64,10 +75,28 @@ def read_manifest(objects: ObjectStore, digest: str) -> Manifest:
         NotFoundError: there is no such object.
         CorruptError: its bytes do not match its name, or it is no manifest.
     """
+    return decode_manifest(objects.get_bytes(digest), f"object {digest}")
+
+
+def decode_manifest(content: bytes, what: str) -> Manifest:
+    """Read a manifest, whoever wrote it: each path names a place in the folder, and modes are those of data.
+
+    Args:
+        content: the manifest.
+        what: it is, for people.
+
+    Raises:
+        CorruptError: it is no manifest, or names a place outside its folder.
+    """
     try:
-        return msgspec.json.decode(objects.get_bytes(digest), type=Manifest)
+        manifest = msgspec.json.decode(content, type=Manifest)
+        if manifest.kind == "file" and not manifest.files:
+            raise msgspec.ValidationError("it is of a file and holds none")
     except msgspec.DecodeError as error:
-        raise CorruptError(f"object {digest} is no dataset version: {error}", hint="use another digest") from error
+        raise CorruptError(f"{what} is no dataset version: {error}", hint="use another digest") from error
+    if all(entry.mode in (FILE_MODE, PROGRAM_MODE) for entry in manifest.files):
+        return manifest
+    return msgspec.structs.replace(manifest, files=tuple(_with_usual_mode(entry) for entry in manifest.files))
 
 
 def select(manifest: Manifest, path: str | None) -> list[FileEntry]:
@@ -83,6 +112,11 @@ def select(manifest: Manifest, path: str | None) -> list[FileEntry]:
     if not found:
         raise NotFoundError(f"the version has no {path!r}", hint="give a path relative to the dataset's folder")
     return found
+
+
+def _with_usual_mode(entry: FileEntry) -> FileEntry:
+    mode = PROGRAM_MODE if entry.mode & 0o100 else FILE_MODE
+    return msgspec.structs.replace(entry, mode=mode)
 
 
 def encode_listing(md5s: Mapping[str, str]) -> bytes:

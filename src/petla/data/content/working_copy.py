@@ -14,14 +14,13 @@ from pathlib import Path
 import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from petla.data.content.manifest import FileEntry, Manifest
+from petla.data.content.manifest import FILE_MODE, PROGRAM_MODE, FileEntry, Manifest
 from petla.storage.objects.naming import Stored
 from petla.storage.objects.sources import Source, numbers_of
 
 # what DVC leaves out of every folder as well, and what a write that died has left behind
 _IGNORED = frozenset({".git", ".hg", ".dvc"})
 _TEMPORARY = ".tmp-"
-_FILE, _PROGRAM = 0o644, 0o755
 # the bits of a mode that say what it is
 _KIND = stat.S_IFMT(0xFFFF)
 # numbers of a file in `Stamps`
@@ -125,10 +124,15 @@ def read_content(
     start = f"{path}/" if stamps.paths != [""] else str(path)
     sources = [Source(f"{start}{relative}", by_path[relative]) for relative in fresh]
     for relative, stored in zip(fresh, _reading(read_files, sources), strict=True):
-        mode = _PROGRAM if by_path[relative][3] & stat.S_IXUSR else _FILE
+        mode = PROGRAM_MODE if by_path[relative][3] & stat.S_IXUSR else FILE_MODE
         entries[relative] = FileEntry(relative, stored.size, stored.digest, stored.md5, mode)
     files = tuple(entries[relative] for relative in stamps.paths)
-    manifest = Manifest("file" if stamps.paths == [""] else "folder", files, tuple(stamps.folders))
+    try:
+        manifest = Manifest("file" if stamps.paths == [""] else "folder", files, tuple(stamps.folders))
+    except ValueError as error:
+        raise InvalidError(
+            f"{path} {error}: on another system that is another place", hint="rename the file"
+        ) from error
     return Content(manifest, stamps, begun_ns)
 
 

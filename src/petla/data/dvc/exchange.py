@@ -5,16 +5,17 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal, NamedTuple, TypeVar
 
-import msgspec
-
+from petla.core.digests import check_md5
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
+from petla.core.project.paths import check_tree
 from petla.data.content.manifest import (
     FileEntry,
     Manifest,
+    decode_manifest,
     encode_listing,
     encode_manifest,
     list_md5,
@@ -117,21 +118,24 @@ class DvcStore:
             CorruptError: what came is not what its name says.
             ForbiddenError, UnavailableError: the remote does not answer.
         """
-        manifest = self._find_manifest(pointer)
-        if manifest is None:
+        found = self._find_manifest(pointer)
+        if found is None:
             wanted = self._list_wanted(pointer)
         else:
+            manifest, _ = found
             files = [each for each in select(manifest, path) if each.object not in forgotten]
             wanted = [Wanted(each.path, each.md5, is_unix_md5=False) for each in files]
         progress.begin(f"pulling from {self.bucket.name}", pointer.size_bytes)
         entries = self._fetch_all(objects, wanted, progress)
         n_bytes = sum(entry.size for entry in entries)
-        if manifest is None:
+        if found is None:
             kind: Literal["file", "folder"] = "folder" if pointer.md5.endswith(".dir") else "file"
             manifest = Manifest(kind, tuple(sorted(entries, key=lambda entry: entry.path)))
-        elif not {entry.object for entry in entries} <= {entry.object for entry in manifest.files}:
+            return objects.put_bytes(encode_manifest(manifest)), n_bytes
+        manifest, content = found
+        if not {entry.object for entry in entries} <= {entry.object for entry in manifest.files}:
             raise CorruptError(f"version {pointer.digest} on {self.bucket.name} is not whole", hint="push it again")
-        return objects.put_bytes(encode_manifest(manifest)), n_bytes
+        return objects.put_bytes(content), n_bytes
 
     def has(self, pointer: Pointer) -> bool:
         """Whether the object that a pointer names is there."""
@@ -149,8 +153,8 @@ class DvcStore:
                 entries.append(FileEntry(each.path, stored.size, stored.digest, stored.md5))
         return entries
 
-    def _find_manifest(self, pointer: Pointer) -> Manifest | None:
-        """Return the manifest, where Pętla pushed the version."""
+    def _find_manifest(self, pointer: Pointer) -> tuple[Manifest, bytes] | None:
+        """Return the manifest and its bytes, where Pętla pushed the version."""
         if not pointer.digest:
             return None
         try:
@@ -159,7 +163,7 @@ class DvcStore:
             return None
         if digest_content(content) != pointer.digest:
             raise self._damaged(manifest_key(pointer.digest))
-        return msgspec.json.decode(content, type=Manifest)
+        return decode_manifest(content, f"{manifest_key(pointer.digest)} on {self.bucket.name}"), content
 
     def _find_missing(self, by_md5: Mapping[str, FileEntry]) -> list[str]:
         if len(by_md5) > _MANY:
@@ -189,8 +193,12 @@ class DvcStore:
             raise CorruptError(f"the listing {pointer.md5} cannot be read: {error}", hint="push it again") from error
         if list_md5(listed) != pointer.md5:
             raise CorruptError(f"the listing {pointer.md5} is not what its name says", hint="push it again")
-        for path in listed:
-            _refuse_odd_path(path, pointer)
+        try:
+            check_tree(listed)
+            for md5 in listed.values():
+                check_md5(md5)
+        except ValueError as error:
+            raise CorruptError(f"the listing {pointer.md5} {error}", hint="do not use it") from error
         return [Wanted(path, md5, pointer.is_unix_md5) for path, md5 in listed.items()]
 
     def _get_listing(self, pointer: Pointer) -> bytes:
@@ -249,12 +257,6 @@ def _keep(writer: Writer, content: bytes | Path) -> Stored:
     with reported(content):
         content.unlink()
     return stored
-
-
-def _refuse_odd_path(path: str, pointer: Pointer) -> None:
-    pure = PurePosixPath(path)
-    if pure.is_absolute() or ".." in pure.parts or not pure.parts:
-        raise CorruptError(f"the listing {pointer.md5} holds a path outside the folder: {path!r}", hint="do not use it")
 
 
 def in_parallel(do: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from petla.core.errors import InvalidError
+from petla.core.project.paths import RelativePath, check_place
 from petla.data.pointers import Pointer, decode_pointer, find_pointer, load_yaml, pointer_of_out, pointer_path
 
 LOCK, PIPELINE = "dvc.lock", "dvc.yaml"
@@ -85,33 +86,55 @@ def read_pointers(content: bytes, name: str) -> list[Pointer]:
     """
     if name != LOCK:
         beside = decode_pointer(content, Path(name))
-        rest = _outs_of(_load(content, name), PurePosixPath())
+        rest = _outs_of(_load(content, name), name)
         return [beside, *(pointer for _, pointer in rest if pointer.md5 != beside.md5)]
     stages = (_load(content, name).get("stages") or {}).values()
-    return [pointer for locked in stages for _, pointer in _outs_of(locked, PurePosixPath())]
+    return [pointer for locked in stages for _, pointer in _outs_of(locked, name)]
 
 
-def _list_outs_of(name: str, read: Read) -> Iterator[tuple[str, Pointer]]:
+def _list_outs_of(name: str, read: Read) -> Iterator[tuple[RelativePath, Pointer]]:
     content = read(name)
     if content is None:
         return
     folder = PurePosixPath(name).parent
     document = _load(content, name)
     if PurePosixPath(name).name != LOCK:
-        yield from _outs_of(document, folder / str(document.get("wdir", ".")))
+        yield from _locate(_outs_of(document, name), folder / str(document.get("wdir", ".")), name)
         return
     pipeline = _load(read(str(folder / PIPELINE)) or b"{}", str(folder / PIPELINE))
     for stage, locked in (document.get("stages") or {}).items():
         defined = (pipeline.get("stages") or {}).get(stage.partition("@")[0]) or {}
         place = defined.get("wdir") or (defined.get("do") or {}).get("wdir") or "."
-        yield from _outs_of(locked, folder / str(place))
+        yield from _locate(_outs_of(locked, name), folder / str(place), name)
 
 
-def _outs_of(document: dict[str, Any], folder: PurePosixPath) -> Iterator[tuple[str, Pointer]]:
+def _locate(
+    outs: Iterator[tuple[str, Pointer]], folder: PurePosixPath, name: str
+) -> Iterator[tuple[RelativePath, Pointer]]:
+    """Yield outs by their places below the project.
+
+    Raises:
+        InvalidError: one lies outside the project.
+    """
+    for path, pointer in outs:
+        try:
+            yield check_place(os.path.normpath(folder / path)), pointer
+        except ValueError as error:
+            raise InvalidError(
+                f"{name}: the output {path} {error}", hint=f"take it out of {name}, or move it into the project"
+            ) from error
+
+
+def _outs_of(document: dict[str, Any], name: str) -> Iterator[tuple[str, Pointer]]:
     for out in document.get("outs") or ():
         # what DVC keeps nothing of has no md5
         if isinstance(out, dict) and "md5" in out and "://" not in str(out.get("path", "")):
-            yield os.path.normpath(folder / str(out["path"])), pointer_of_out(out)
+            try:
+                yield str(out["path"]), pointer_of_out(out)
+            except (ValueError, TypeError, KeyError) as error:
+                raise InvalidError(
+                    f"{name} has an output that cannot be read: {error}", hint="correct it, or see 'dvc status'"
+                ) from error
 
 
 def _load(content: bytes, name: str) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def read_settings(root: Path) -> DvcSettings | None:
                 f"{folder / name} cannot be read: {error}".replace("\n", " "), hint="correct it, or see 'dvc config'"
             ) from error
     named = {found[1]: parser[section] for section in parser.sections() if (found := _REMOTE.match(section))}
+    for name in named:
+        _require_name(name, folder)
     tables = {name: _table_of(section, folder) for name, section in named.items()}
     cache = Path(parser.get("cache", "dir", fallback="cache"))
     return DvcSettings(
@@ -86,9 +88,12 @@ def write_remote(root: Path, name: str, table: RemoteTable, *, is_default: bool)
         is_default: meant where none is named; the first one is in any case.
 
     Raises:
+        InvalidError: the folder is a link that leads outside the project.
         UnavailableError: the file cannot be written.
     """
     folder = root / FOLDER
+    if not folder.resolve().is_relative_to(root.resolve()):
+        raise InvalidError(f"{folder} is a link to {folder.resolve()}, outside the project", hint="remove the link")
     path = folder / "config"
     with reported(folder):
         make_folder(folder)
@@ -104,6 +109,15 @@ def write_remote(root: Path, name: str, table: RemoteTable, *, is_default: bool)
     if is_default or re.search(r"(?m)^\s*remote\s*=", _section(text, "core")) is None:
         text = _with_default(text, name)
     write_atomic(path, text.encode())
+
+
+def _require_name(name: str, folder: Path) -> None:
+    """Refuse a name of a remote that is no name of a folder: what is known of the remote lies in one."""
+    if name in (".", "..") or set(name) & {"/", "\\", "\0"}:
+        raise InvalidError(
+            f"{folder / 'config'} has a remote named {name!r}",
+            hint="use letters, digits, '-' and '_': dvc remote rename",
+        )
 
 
 def _table_of(section: configparser.SectionProxy, folder: Path) -> RemoteTable | None:

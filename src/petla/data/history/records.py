@@ -1,22 +1,24 @@
 """The rows of dataset versions, and of what was removed from them."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 from sqlalchemy import Connection, Row, insert, select, update
 
+from petla.core.digests import Digest
 from petla.storage.tables import dataset_versions as table
-from petla.storage.tables import forgotten
+from petla.storage.tables import forgotten, model_versions
 
 
 class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a dataset."""
 
     dataset: str
-    version: int
+    version: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     # of the manifest, which names all files
-    digest: str
+    digest: Digest
     # DVC's identity: of the file, or of the listing with `.dir`
     md5: str
     size_bytes: int
@@ -24,7 +26,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     # None: not a table, or not counted yet
     rows: int | None
     # object that holds the profile; None: not a table, or so large that its profile is made when it is asked for
-    profile: str | None
+    profile: Digest | None
     # `person`, or where it was exported from
     source: str
     created_at: str
@@ -111,6 +113,12 @@ def set_profile(connection: Connection, project: str, version: DatasetVersion, p
     """Note the profile of a version that was added without one; False: there is no such version any more."""
     mine = (table.c.project == project) & (table.c.dataset == version.dataset) & (table.c.version == version.version)
     return connection.execute(update(table).where(mine).values(profile=profile, rows=rows)).rowcount == 1
+
+
+def list_packages(connection: Connection, project: str) -> set[str]:
+    """Return the packages of all models."""
+    statement = select(model_versions.c.package).where(model_versions.c.project == project)
+    return set(connection.execute(statement).scalars())
 
 
 def list_forgotten(connection: Connection, project: str) -> list[Forgotten]:

@@ -7,6 +7,7 @@ import msgspec
 
 from petla.core.errors import InvalidError, NotFoundError
 from petla.core.project import FOUND_OUT, PROJECT_FILE, DatasetTable, DateOrder, Project, decode_project, is_name
+from petla.core.project.paths import check_place
 from petla.storage.files import write_atomic
 
 
@@ -24,12 +25,12 @@ def place_in_project(root: Path, path: Path) -> str:
         raise NotFoundError(f"there is no {path}", hint="correct the path")
     # NOTE: only the folder is resolved: data may be a link to another disk.
     whole = found.parent.resolve() / found.name
+    if not whole.is_relative_to(root.resolve()):
+        raise InvalidError(f"{whole} lies outside the project {root}", hint="copy or link it into the project first")
     try:
-        return whole.relative_to(root.resolve()).as_posix()
+        return check_place(whole.relative_to(root.resolve()).as_posix())
     except ValueError as error:
-        raise InvalidError(
-            f"{whole} lies outside the project {root}", hint="copy or link it into the project first"
-        ) from error
+        raise InvalidError(f"a dataset {error}", hint="name another file or folder, or rename it") from error
 
 
 def find_name(project: Project, place: str) -> str | None:

@@ -11,7 +11,7 @@ from petla.data.dvc.outs import PIPELINE
 from petla.data.git import list_changed, list_staged, read_blobs, read_setting
 from petla.data.hooks.leaks import ALLOWED, find_secrets
 from petla.data.hooks.scripts import NAMES
-from petla.data.transfer.pulling import pull
+from petla.data.transfer.pulling import bring
 from petla.data.transfer.pushing import is_pushed
 from petla.storage.objects.index import batches
 from petla.storage.workspace import Workspace
@@ -62,7 +62,7 @@ def bring_data(ws: Workspace, say: Say, progress: Progress = SILENT) -> None:
             standing = inspect(ws.root, ws.state, table, name)
             if standing.pointer is None or standing.state == "clean":
                 continue
-            report = pull(ws, [name], progress=progress)
+            report = bring(ws, [name], progress=progress)
         except ConflictError as error:
             say(f"{name} was left as it is: {error.message}; {error.hint}")
         except PetlaError as error:

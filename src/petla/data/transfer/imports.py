@@ -10,6 +10,7 @@ import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.progress import SILENT, Progress
+from petla.core.project.paths import resolve_inside
 from petla.data.checkouts import checkout, point
 from petla.data.content.taking import working_on_data
 from petla.data.current import inspect
@@ -55,7 +56,7 @@ def import_url(
     if known is not None and path is None and name in (None, known):
         return update(ws, known, progress=progress)
     place = _choose_place(ws, url, path)
-    if (ws.root / place).exists() or locate_pointer(ws.root, place) is not None:
+    if resolve_inside(ws.root, place).exists() or locate_pointer(ws.root, place) is not None:
         raise ConflictError(f"{place} is there already", hint="name another path, or remove it first", field="path")
     dataset = choose_name(ws.project, place, name)
     with _downloaded(ws, url, None, progress) as (file, origin):
@@ -115,7 +116,7 @@ def _downloaded(
 
 
 def _put(ws: Workspace, place: str, file: Path) -> None:
-    target = ws.root / place
+    target = resolve_inside(ws.root, place)
     with reported(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         file.chmod(0o644)

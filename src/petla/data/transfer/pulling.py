@@ -9,6 +9,7 @@ from petla.core.clock import to_text
 from petla.core.errors import CorruptError, NotFoundError
 from petla.core.progress import SILENT, Progress
 from petla.core.project import RemoteTable
+from petla.core.project.paths import resolve_writable
 from petla.data.checkouts import checkout, find_pointer_of, find_version, find_version_of, pointer_of
 from petla.data.content.manifest import read_manifest, select
 from petla.data.current import note_unix
@@ -16,11 +17,11 @@ from petla.data.dvc.exchange import DvcStore
 from petla.data.dvc.settings import read_settings
 from petla.data.history.contents import is_whole
 from petla.data.history.intake import adopt
-from petla.data.history.records import DatasetVersion
+from petla.data.history.records import DatasetVersion, Forgotten
 from petla.data.history.tombstones import list_forgotten
 from petla.data.pointers import Pointer
 from petla.data.transfer.remotes import choose_remote, open_packs
-from petla.data.transfer.tombstones import graveyard_of, take_over
+from petla.data.transfer.tombstones import graveyard_of, hear, take_over
 from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.packs import Mark, PackRemote
 from petla.storage.workspace import Workspace
@@ -45,6 +46,8 @@ class PullReport(msgspec.Struct, frozen=True, kw_only=True):
     # empty: all was here, and no remote was asked
     remote: str
     versions: tuple[Pulled, ...]
+    # files that others had forgotten, and that were erased here as well
+    forgotten: tuple[Forgotten, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -61,7 +64,9 @@ def pull(
     path: str | None = None,
     progress: Progress = SILENT,
 ) -> PullReport:
-    """Bring what pointers name into the work tree.
+    """Bring what pointers name into the work tree, and forget what others had forgotten.
+
+    The remote is asked for tombstones even if all is here; where all is here it need not answer.
 
     Args:
         ws: the project.
@@ -73,10 +78,26 @@ def pull(
 
     Raises:
         NotFoundError: there is no such pointer, remote or revision, or the remote does not have it.
+        InvalidError: a symbolic link leads a dataset's path outside the project.
         ConflictError: a working copy holds what is no version yet and would be lost.
         CorruptError: what came is damaged; the work tree stays as it was.
         ForbiddenError, UnavailableError: the remote does not answer; what came is kept.
     """
+    forgotten = hear(ws, remote)
+    report = bring(ws, datasets, remote=remote, rev=rev, path=path, progress=progress)
+    return msgspec.structs.replace(report, forgotten=forgotten)
+
+
+def bring(
+    ws: Workspace,
+    datasets: Sequence[str],
+    *,
+    remote: str | None = None,
+    rev: str | None = None,
+    path: str | None = None,
+    progress: Progress = SILENT,
+) -> PullReport:
+    """Bring what pointers name into the work tree, as `pull`, and ask a remote only for what is not here."""
     pulled = []
     asked = ""
     for dataset in datasets:
@@ -143,7 +164,7 @@ def fetch(
         forgotten = list_forgotten(ws)
         files = select(read_manifest(ws.objects, mark.digest), path)
         wanted = [entry.object for entry in files if entry.object not in forgotten]
-        profile = mark.document.get("profile")
+        profile = mark.profile
         ws.objects.landings.want(wanted)
         then = packs.pull(ws.objects, [*wanted, *([profile] if profile else [])], progress)
     finally:
@@ -154,7 +175,7 @@ def fetch(
 def _landing(ws: Workspace, dataset: str, part: str | None) -> AbstractContextManager[None]:
     """Write what is pulled beside a dataset that is not there, so that it need not be read again for that."""
     table = ws.project.data[dataset]
-    path = ws.root / table.path
+    path = resolve_writable(ws.root, table.path)
     is_of_use = part is None and table.link == "copy" and not path.exists()
     return ws.objects.landing(path.parent) if is_of_use else nullcontext()
 

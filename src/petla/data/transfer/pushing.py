@@ -13,13 +13,14 @@ from petla.data.checkouts import get_pointed
 from petla.data.content.manifest import Manifest, read_manifest
 from petla.data.dvc.exchange import DvcStore
 from petla.data.history.contents import is_whole
-from petla.data.history.records import DatasetVersion
+from petla.data.history.records import DatasetVersion, Forgotten
 from petla.data.history.tombstones import list_forgotten, without_forgotten
 from petla.data.transfer.remotes import choose_remote, open_packs
 from petla.data.transfer.tombstones import graveyard_of, take_over
 from petla.data.versions import list_versions
 from petla.storage.files import write_atomic
 from petla.storage.remotes.addresses import open_bucket
+from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.packs import Mark
 from petla.storage.remotes.traffic import Traffic
 from petla.storage.workspace import Workspace
@@ -41,6 +42,8 @@ class PushReport(msgspec.Struct, frozen=True, kw_only=True):
     remote: str
     url: str
     versions: tuple[Pushed, ...]
+    # files that others had forgotten, and that were erased here as well
+    forgotten: tuple[Forgotten, ...] = ()
 
     @property
     def bytes(self) -> int:
@@ -71,16 +74,19 @@ def push(
         ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
     """
     name, table = choose_remote(ws, remote)
+    bucket = open_bucket(name, table, ws.root)
+    # NOTE: before the versions are listed, since their profiles go with a file that is forgotten
+    forgotten = take_over(ws, graveyard_of(bucket, table))
     versions = [version for dataset in datasets for version in _list_wanted(ws, dataset, all_versions=all_versions)]
     pushed = []
-    with _open_pusher(ws, name, table, progress) as send:
+    with _open_pusher(ws, name, table, bucket, progress) as send:
         for version in versions:
             n_bytes = send(version).bytes
             note_pushed(ws, name, version)
             pushed.append(
                 Pushed(dataset=version.dataset, version=version.version, digest=version.digest, bytes=n_bytes)
             )
-    return PushReport(remote=name, url=table.url, versions=tuple(pushed))
+    return PushReport(remote=name, url=table.url, versions=tuple(pushed), forgotten=forgotten)
 
 
 def list_objects(version: DatasetVersion, manifest: Manifest) -> list[str]:
@@ -124,11 +130,9 @@ def _pushed_path(ws: Workspace, remote: str, digest: str) -> Path:
 
 @contextlib.contextmanager
 def _open_pusher(
-    ws: Workspace, name: str, table: RemoteTable, progress: Progress
+    ws: Workspace, name: str, table: RemoteTable, bucket: Bucket, progress: Progress
 ) -> Iterator[Callable[[DatasetVersion], Traffic]]:
     """Yield what brings one version to a remote, in its layout."""
-    bucket = open_bucket(name, table, ws.root)
-    take_over(ws, graveyard_of(bucket, table))
     if table.layout == "dvc":
         store = DvcStore(bucket)
         yield lambda version: store.push(ws.objects, version.digest, list_forgotten(ws), progress)

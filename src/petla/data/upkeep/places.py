@@ -85,7 +85,7 @@ class PackPlace:
             progress.begin(f"removing from {self._bucket.name}", 0)
             for mark in self._packs.list_marks():
                 files = {entry.object for entry in self._read(mark).files}
-                profile = mark.document.get("profile")
+                profile = mark.profile
                 if profile and files & gone:
                     gone.add(profile)
                     self._packs.put_mark(msgspec.structs.replace(mark, document={**mark.document, "profile": None}))
@@ -126,7 +126,7 @@ class PackPlace:
         return read_manifest(self._ws.objects, mark.digest)
 
     def _list_objects(self, mark: Mark) -> list[str]:
-        profile = mark.document.get("profile")
+        profile = mark.profile
         return [*(entry.object for entry in self._read(mark).files), mark.digest, *([profile] if profile else [])]
 
 

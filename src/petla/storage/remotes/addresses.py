@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from petla.core.errors import InvalidError
 from petla.core.project import RemoteTable
+from petla.storage.files import reported
 from petla.storage.remotes.bucket import Bucket
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def open_bucket(name: str, table: RemoteTable, root: Path, environment: Mapping[
 
     Raises:
         InvalidError: the address is none, or a profile does not exist.
+        UnavailableError: a folder cannot be made.
     """
     environment = os.environ if environment is None else environment
     address = parse_address(table.url, root)
@@ -92,7 +94,8 @@ def _open(address: Address, table: RemoteTable, environment: Mapping[str, str]) 
     options: dict[str, Any] = {"client_options": _client(table), "retry_config": _retries()}
     match address.scheme:
         case "file":
-            return store.LocalStore(address.place, automatic_cleanup=False, mkdir=True)
+            with reported(Path(address.place)):
+                return store.LocalStore(address.place, automatic_cleanup=False, mkdir=True)
         case "s3":
             return store.S3Store(address.place, prefix=prefix, **_s3(table, environment), **options)
         case "az":

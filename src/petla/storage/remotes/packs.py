@@ -25,6 +25,7 @@ from typing import Any
 import msgspec
 
 from petla.core.clock import Clock, to_text, utc_now
+from petla.core.digests import Digest, check_digest
 from petla.core.errors import BusyError, CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
@@ -45,12 +46,23 @@ class Mark(msgspec.Struct, frozen=True):
     """A version that is whole on a remote."""
 
     # of its manifest
-    digest: str
+    digest: Digest
     # DVC's name for the same content
     md5: str
     dataset: str
     # what else is known of it, as whoever pushed it wrote it
     document: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        """Refuse a profile that is named by no digest."""
+        if self.profile is not None:
+            check_digest(str(self.profile))
+
+    @property
+    def profile(self) -> str | None:
+        """The object that holds the profile."""
+        found: str | None = self.document.get("profile")
+        return found
 
 
 class PackRemote:
@@ -104,13 +116,13 @@ class PackRemote:
     def find_mark(self, *, digest: str = "", md5: str = "", dataset: str | None = None) -> Mark | None:
         """Return the mark of a version by its digest, else by DVC's name; None: it is not whole there."""
         if digest:
-            key = f"{VERSIONS}/{digest}.json"
+            key = _key_of(digest)
             return self._read_mark(key) if self.bucket.exists(key) else None
         return next((mark for mark in self.list_marks(dataset) if mark.md5 == md5), None)
 
     def remove_mark(self, digest: str) -> None:
         """Say that a version is no longer whole there."""
-        self.bucket.delete([f"{VERSIONS}/{digest}.json"])
+        self.bucket.delete([_key_of(digest)])
         (self._cache / "pushed" / digest).unlink(missing_ok=True)
 
     def was_pushed(self, digest: str) -> bool:
@@ -119,7 +131,7 @@ class PackRemote:
 
     def put_mark(self, mark: Mark) -> None:
         """Say that a version is whole there."""
-        self.bucket.put(f"{VERSIONS}/{mark.digest}.json", msgspec.json.encode(mark))
+        self.bucket.put(_key_of(mark.digest), msgspec.json.encode(mark))
 
     def read_catalog(self) -> Catalog:
         """Return what the remote holds at this moment; it may change while it is used.
@@ -154,11 +166,14 @@ class PackRemote:
 
     def _read_mark(self, key: str) -> Mark:
         try:
-            return msgspec.json.decode(self.bucket.get(key), type=Mark)
+            mark = msgspec.json.decode(self.bucket.get(key), type=Mark)
+            if key != _key_of(mark.digest):
+                raise msgspec.ValidationError(f"it is about version {mark.digest}")
         except msgspec.DecodeError as error:
             raise CorruptError(
                 f"remote {self.bucket.name}: {key} is damaged: {error}", hint="push that version again"
             ) from error
+        return mark
 
     def _remember(self, digest: str) -> None:
         pushed = self._cache / "pushed"
@@ -196,3 +211,7 @@ class PackRemote:
     def _describe(self) -> bytes:
         who = {"at": to_text(self._clock()), "host": socket.gethostname(), "pid": os.getpid(), "by": getpass.getuser()}
         return msgspec.json.encode(who)
+
+
+def _key_of(digest: str) -> str:
+    return f"{VERSIONS}/{digest}.json"

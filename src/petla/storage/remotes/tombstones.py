@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator
 
 import msgspec
 
+from petla.core.digests import Digest, Md5
 from petla.core.errors import CorruptError
 from petla.storage.remotes.bucket import Bucket
 
@@ -16,9 +17,9 @@ _ENDING = ".json"
 class Tombstone(msgspec.Struct, frozen=True):
     """An object that was removed."""
 
-    digest: str
+    digest: Digest
     # DVC's name for the same bytes
-    md5: str
+    md5: Md5
     reason: str
     at: str
     by: str
@@ -45,13 +46,7 @@ class Graveyard:
         """
         for item in list(self._bucket.list(self._folder)):
             if item.key.rpartition("/")[2].removesuffix(_ENDING) not in known:
-                try:
-                    yield msgspec.json.decode(self._bucket.get(item.key), type=Tombstone)
-                except msgspec.DecodeError as error:
-                    raise CorruptError(
-                        f"remote {self._bucket.name}: {item.key} is damaged: {error}",
-                        hint="petla data forget it again where it was forgotten",
-                    ) from error
+                yield self._read(item.key)
 
     def bury(self, tombstone: Tombstone) -> None:
         """Say that an object must not come back.
@@ -59,4 +54,19 @@ class Graveyard:
         Raises:
             ForbiddenError, UnavailableError: the remote does not answer.
         """
-        self._bucket.put(f"{self._folder}/{tombstone.digest}{_ENDING}", msgspec.json.encode(tombstone))
+        self._bucket.put(self._key_of(tombstone.digest), msgspec.json.encode(tombstone))
+
+    def _read(self, key: str) -> Tombstone:
+        try:
+            stone = msgspec.json.decode(self._bucket.get(key), type=Tombstone)
+            if self._key_of(stone.digest) != key:
+                raise msgspec.ValidationError(f"it is about object {stone.digest}")
+        except msgspec.DecodeError as error:
+            raise CorruptError(
+                f"remote {self._bucket.name}: the tombstone {key} is damaged: {error}",
+                hint="petla data forget it again where it was forgotten, or remove it from the remote",
+            ) from error
+        return stone
+
+    def _key_of(self, digest: str) -> str:
+        return f"{self._folder}/{digest}{_ENDING}"

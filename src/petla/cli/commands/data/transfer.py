@@ -43,6 +43,8 @@ def push(
     if as_json:
         print_json(report)
         return
+    for item in report.forgotten:
+        note(item.describe())
     for each in report.versions:
         sent = f"{show_bytes(each.bytes)} sent" if each.bytes else "was there already"
         say(f"{each.dataset} version {each.version} is on {report.remote}: {sent}")
@@ -72,11 +74,13 @@ def pull(
     if as_json:
         print_json(report)
         return
+    told = {item.describe() for item in report.forgotten}
     for each in report.versions:
         came = f"{show_bytes(each.bytes)} from {report.remote}" if each.bytes else "all of it was here"
         say(f"{each.dataset} is now version {each.version}: {came}")
-        for line in tell_forgotten(workspace, get_version(workspace, each.dataset, digest=each.digest)):
-            note(line)
+        told.update(tell_forgotten(workspace, get_version(workspace, each.dataset, digest=each.digest)))
+    for line in sorted(told):
+        note(line)
     if not report.versions:
         say("no dataset yet; next: petla data add FILE")
 
