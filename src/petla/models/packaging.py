@@ -15,6 +15,7 @@ from petla.models.conversion.features import list_rows, list_truths, make_fields
 from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
 from petla.models.environment import list_requirements
+from petla.models.labels import encode_labels, is_missing
 from petla.models.metrics import make_outcome, measure_all
 from petla.models.package import ONNX_FILE, GoldenRow, Package, load_package, store_package
 from petla.models.runtime.decide import record_scores
@@ -61,7 +62,8 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
         trained: what the pipeline handed out.
 
     Raises:
-        InvalidError: the tables lack columns or rows, or the estimator is none or of another task.
+        InvalidError: the tables lack columns, rows or targets, or the estimator is none, of another task or of other
+            classes, or its answers are not finite.
         UserCodeError: the estimator cannot score its own rows, or cannot be loaded again.
         UnavailableError: the disk is full or may not be written.
     """
@@ -69,10 +71,12 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     profile, signature = _describe(training, table, trained.estimator)
     names = [field.name for field in signature.inputs]
     require_columns(holdout, [*names, table.target])
+    truths = _list_truths(holdout, signature)
     fitted = _as_fitted(trained, signature)
     samples = _list_samples(fitted, (training, holdout), signature)
     made = make_files(_make_original(fitted, signature), signature, samples)
     scores = made.scores[: holdout.height]
+    _require_finite(scores)
     package = Package(
         model=model,
         kind="onnx" if ONNX_FILE in made.files else "python",
@@ -85,7 +89,7 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
         files={},
         requirements=list_requirements(),
     )
-    outcome = make_outcome(signature, list_truths(holdout, table.target), scores, threshold=table.answer.threshold)
+    outcome = make_outcome(signature, truths, scores, threshold=table.answer.threshold)
     return Packaged(
         digest=_store(ws, package, made.files),
         package=package,
@@ -142,6 +146,52 @@ def _list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float
             field="task",
         )
     return tuple(classes)
+
+
+def _list_truths(holdout: "pl.DataFrame", signature: Signature) -> list[Any]:
+    """Return the holdout's target, having seen that every row has one, and that the model can be right at all."""
+    target = signature.target
+    truths = list_truths(holdout, target)
+    if signature.task == "regression":
+        truths = [int(value) if isinstance(value, bool) else value for value in truths]
+        is_bad = ~np.isfinite(encode_labels(signature, truths))
+        fault = "is not a finite number"
+    else:
+        is_bad = np.array([is_missing(value) for value in truths])
+        fault = "is missing"
+    if is_bad.any():
+        raise InvalidError(
+            f"the target {target!r} {fault} in {_name_rows(is_bad)} of the step 'holdout'",
+            hint="let the step leave these rows out: nobody knows whether an answer to them is right",
+            field=target,
+        )
+    if signature.classes and not (encode_labels(signature, truths) >= 0).any():
+        known = ", ".join(map(repr, signature.classes[:5]))
+        seen = ", ".join(map(repr, sorted(set(truths), key=str)[:5]))
+        raise InvalidError(
+            f"the model knows the classes {known}; none of the values of {target!r} ({seen}) is one of them",
+            hint="train it on the target itself; an encoder of the target is not part of the model",
+            field=target,
+        )
+    return truths
+
+
+def _require_finite(scores: NDArray[np.float64]) -> None:
+    is_bad = ~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+    if is_bad.any():
+        raise InvalidError(
+            f"the model's answer is not a finite number in {_name_rows(is_bad)} of the step 'holdout'",
+            hint="correct the model, or let the step leave these rows out",
+            field="holdout",
+        )
+
+
+def _name_rows(is_bad: NDArray[np.bool_]) -> str:
+    """Count rows and name the first ones, counted from 1."""
+    positions = (np.flatnonzero(is_bad)[:5] + 1).tolist()
+    more = ", ..." if is_bad.sum() > len(positions) else ""
+    shown = f"row {positions[0]}" if len(positions) == 1 else f"rows {', '.join(map(str, positions))}{more}"
+    return f"{int(is_bad.sum()):,} of {len(is_bad):,} rows ({shown})"
 
 
 def _as_fitted(trained: Trained, signature: Signature) -> Trained:

@@ -129,6 +129,8 @@ def _print_result(name: str, result: "TrainResult") -> None:
         say(f"run {result.run.run_id} of {name} stands: nothing changed since ({len(result.run.steps)} steps)")
     else:
         _print_run(result.run)
+    if result.metrics:
+        say(f"on the holdout: {_figures(result.metrics)}")
     for check in result.verdict.checks:
         say(f"  {'passed' if check.passed else 'FAILED'}  {check.name}: {check.message}")
     if result.verdict.passed:
