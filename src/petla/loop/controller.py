@@ -51,7 +51,7 @@ _SHIPPING_S = 5.0
 _EXPIRE_S = 60.0
 # until a rollout's step that failed is tried again
 _ROLLOUT_REST_S = 10.0
-_KINDS: tuple[FindingKind, ...] = ("drift", "quality")
+_KINDS: tuple[FindingKind, ...] = ("drift", "quality", "labels")
 
 
 class Controller:

@@ -111,7 +111,7 @@ def _canonical(value: object) -> str:
     return str(value)
 
 
-def _read_number(value: object) -> float | None:
+def _read_number(value: object) -> int | float | None:
     if isinstance(value, str):
         value = float(value) if _ANY_NUMBER.fullmatch(value.strip()) else None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
@@ -120,4 +120,6 @@ def _read_number(value: object) -> float | None:
         number = float(value)
     except OverflowError:
         return None
-    return number if math.isfinite(number) else None
+    if not math.isfinite(number):
+        return None
+    return value if type(value) is int else number

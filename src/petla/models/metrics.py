@@ -1,8 +1,8 @@
 """Metrics, in numpy: what is true against what was scored and decided.
 
 A figure that the rows cannot give is None, "not enough data", never 0: no rows at all; AUC of one class; precision
-where nothing was decided positive; recall where nothing is positive; R2 of a constant truth. A figure that is not a
-finite number is None too. A row without a truth is in no figure; a truth of a holdout that is a class the model does not
+where nothing was decided positive; recall where nothing is positive; R2 of a constant truth. So is a figure that is not
+a finite number. A row without a truth is in no figure; a truth of a holdout that is a class which the model does not
 know is a wrong answer.
 """
 
@@ -73,7 +73,8 @@ def measure_decisions(
 ) -> float | None:
     """Return one metric of recorded decisions, each with the one score that `decide` gives.
 
-    Truths that are no label of the model are left out: they say nothing of the answer. Log loss of a multiclass model needs the probabilities of all classes, which a decision does not hold: None.
+    Truths that are no label of the model are left out: they say nothing of the answer. Log loss of a multiclass model
+    needs the probabilities of all classes, which a decision does not hold: None.
     """
     if signature.task == "multiclass" and metric == "log_loss":
         return None

@@ -177,7 +177,7 @@ def _list_truths(holdout: "pl.DataFrame", signature: Signature) -> list[Any]:
 
 
 def _require_finite(scores: NDArray[np.float64]) -> None:
-    is_bad = ~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1)
+    is_bad = np.asarray(~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1))
     if is_bad.any():
         raise InvalidError(
             f"the model's answer is not a finite number in {_name_rows(is_bad)} of the step 'holdout'",
@@ -186,7 +186,7 @@ def _require_finite(scores: NDArray[np.float64]) -> None:
         )
 
 
-def _name_rows(is_bad: NDArray[np.bool_]) -> str:
+def _name_rows(is_bad: NDArray[Any]) -> str:
     """Count rows and name the first ones, counted from 1."""
     positions = (np.flatnonzero(is_bad)[:5] + 1).tolist()
     more = ", ..." if is_bad.sum() > len(positions) else ""

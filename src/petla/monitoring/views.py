@@ -6,7 +6,7 @@ import msgspec
 
 from petla.monitoring import records
 from petla.monitoring.finding import Finding, FindingKind
-from petla.monitoring.judging import JENSEN_SHANNON, PSI
+from petla.monitoring.judging import JENSEN_SHANNON, PSI, UNKNOWN_SHARE
 from petla.monitoring.windows import QualityWindow, Window
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -49,6 +49,10 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     js: float
     # None: not judged
     limit: float | None
+    # why it is not judged; empty: it is, or nothing says so
+    note: str
+    # share of values that training never had; None: there were none, or it is not known
+    unknown: float | None
     # PSI of the last windows, oldest first, the newest judged one included
     trend: tuple[float, ...]
 
@@ -153,12 +157,15 @@ def _make_feature(name: str, found: list[Finding], ignored: tuple[str, ...]) -> 
     psis = [each for each in found if each.measure == PSI]
     newest = psis[-1]
     js = next(each.value for each in reversed(found) if each.measure == JENSEN_SHANNON)
+    unknown = next((each for each in found if each.measure == UNKNOWN_SHARE and each.window == newest.window), None)
     return FeatureDrift(
         feature=name,
-        state=_state_of(newest, is_watched=name not in ignored),
+        state="alarm" if unknown and unknown.is_alarm else _state_of(newest, is_watched=name not in ignored),
         psi=newest.value,
         js=js,
         limit=newest.limit,
+        note=newest.note,
+        unknown=unknown.value if unknown else None,
         trend=tuple(each.value for each in psis),
     )
 
@@ -167,5 +174,6 @@ def _state_of(finding: Finding, *, is_watched: bool) -> DriftState:
     if finding.is_alarm:
         return "alarm"
     if finding.limit is None:
+        is_watched &= not finding.note.startswith("not watched")
         return "not enough data" if is_watched else "not watched"
     return "over limit" if finding.value >= finding.limit else "ok"

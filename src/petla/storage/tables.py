@@ -251,7 +251,7 @@ feedback = Table(
     Column("at", Text, nullable=False),
     # the moment of its decision, which finds it among the days; none: the log does not have the decision
     Column("decided_at", Text),
-    # what it is to its decision: first, repeated, corrected, waiting, late
+    # what it is to its decision: first, repeated, corrected, waiting, late, unknown class
     Column("status", Text, nullable=False, server_default="first"),
     Index("feedback_by_decision", "project", "decision_id", "seq"),
     # what came after a row; the controller asks several times a second
@@ -318,6 +318,10 @@ quality_windows = Table(
     *_of_window(),
     # JSON: metric -> value
     Column("metrics", Text, nullable=False),
+    # JSON: metric -> why these labels do not give it
+    Column("absent", Text, nullable=False, server_default="{}"),
+    # labels that are no class of the model, or no number
+    Column("unusable", Integer, nullable=False, server_default="0"),
     # newest feedback row that was counted
     Column("last_feedback", BigInteger, nullable=False),
     *_texts("started_at", "ended_at"),
@@ -336,6 +340,8 @@ findings = Table(
     *_texts("what", "measure"),
     Column("value", Float, nullable=False),
     Column("limit", Float),
+    # why it was not judged
+    Column("note", Text, nullable=False, server_default=""),
     Column("rows", Integer, nullable=False),
     Column("is_alarm", Boolean, nullable=False),
     Column("at", Text, nullable=False),

@@ -121,7 +121,7 @@ def _fits_float(dtype: pl.DataType, column: ColumnProfile) -> bool:
 def _count_exactly(column: ColumnProfile, values: pl.Series) -> ColumnProfile:
     """Return the profile of floats with its distinct and most frequent values counted as they are written."""
     counted = values.drop_nulls().rename("value").value_counts()
-    is_much = (pl.col("count") >= 2) & (pl.col("count") >= _TOP_SHARE * counted["count"].sum())
+    is_much = (pl.col("count") >= 2) & (pl.col("count") >= _TOP_SHARE * column.rows)
     top = counted.filter(is_much).sort("count", "value", descending=[True, False]).head(_TOP)
     pairs = zip(top["value"].cast(pl.Float64).to_list(), top["count"].to_list(), strict=True)
     return msgspec.structs.replace(column, distinct=counted.height, top=tuple(pairs))
@@ -164,7 +164,8 @@ def _profile_categories(texts: pl.Series) -> ColumnProfile:
         return _profile_other(texts, Kind.TEXT, distinct=n_distinct)
     counted = texts.drop_nulls().rename("value").value_counts()
     # ties in order of the text, so that the result does not depend on the order of the rows
-    top = counted.sort("count", "value", descending=[True, False]).head(CATEGORIES)
+    ordered = counted.sort("count", "value", descending=[True, False])
+    top = ordered.head(CATEGORIES)
     counts = top["count"].to_list()
     return ColumnProfile(
         name=texts.name,
@@ -173,6 +174,7 @@ def _profile_categories(texts: pl.Series) -> ColumnProfile:
         missing=missing,
         distinct=n_distinct,
         categories=tuple(top["value"].to_list()),
+        rare=tuple(ordered["value"].slice(CATEGORIES).to_list()),
         counts=(*counts, n_values - sum(counts), missing),
     )
 

@@ -100,7 +100,7 @@ def _list_figures(value: Any) -> dict[str, float]:  # noqa: ANN401 - whatever a 
 
 
 def _find_number(value: object) -> float | None:
-    if not isinstance(value, Real) or isinstance(value, bool):
+    if isinstance(value, bool) or not isinstance(value, Real):
         return None
     try:
         number = float(value)
