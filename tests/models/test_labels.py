@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from petla.models.labels import Label, describe_unknown, encode_labels, make_reader
+from petla.models.runtime.labels import Label, describe_unknown, encode_labels, make_reader
 from petla.models.signature import Signature
 
 

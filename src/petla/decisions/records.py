@@ -190,6 +190,12 @@ def count_decisions(connection: Connection, project: str, model: str | None, ver
     return _count(connection, query.where(belongs(project, model, version)))
 
 
+def count_since(connection: Connection, project: str, model: str, since: str) -> int:
+    """Return the number of a model's decisions made at a moment or later."""
+    query = select(func.count()).select_from(decisions)
+    return _count(connection, query.where(belongs(project, model), decisions.c.at >= since))
+
+
 def count_known(connection: Connection, project: str, ids: Sequence[str]) -> int:
     """Return how many of the decisions with these ids are there."""
     query = select(func.count()).select_from(decisions)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.project import METRICS_OF_TASK, Metric
-from petla.models.labels import encode_labels, is_missing
+from petla.models.runtime.labels import encode_labels, is_missing
 from petla.models.signature import Signature
 
 # keeps the logarithm of a probability finite, as scikit-learn does

@@ -15,10 +15,10 @@ from petla.models.conversion.features import list_rows, list_truths, make_fields
 from petla.models.conversion.original import Original, make_original, score_original, select_columns, take_rows
 from petla.models.conversion.parity import Sample, make_files
 from petla.models.environment import list_requirements
-from petla.models.labels import encode_labels, is_missing
 from petla.models.metrics import make_outcome, measure_all
 from petla.models.package import ONNX_FILE, GoldenRow, Package, load_package, store_package
 from petla.models.runtime.decide import record_scores
+from petla.models.runtime.labels import encode_labels, is_missing
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.models.signature import Row, Signature
 from petla.pipeline.outputs.frames import FrameKind, find_kind

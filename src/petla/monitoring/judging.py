@@ -86,7 +86,7 @@ def judge_quality(
         if model not in ws.project.models:
             continue
         while newest >= waits.get((model, version), 0):
-            rows, last = _list_fresh(ws, model, version)
+            rows, last = list_fresh(ws, model, version)
             lacking = ws.project.models[model].monitor.window_rows - len(rows)
             if lacking > 0:
                 # feedback rows are numbered one by one: so many more at least, whichever version they are about
@@ -104,8 +104,18 @@ def find_oldest_unjudged(ws: Workspace) -> str | None:
     """Return the moment of the oldest decision with a label that no quality window holds yet; None: there is none."""
     with reading(ws.engine) as connection:
         counted = records.list_counted_versions(connection, ws.name)
-    fresh = (_list_fresh(ws, model, version)[0] for model, version, _ in counted if model in ws.project.models)
+    fresh = (list_fresh(ws, model, version)[0] for model, version, _ in counted if model in ws.project.models)
     return min((row.at for rows in fresh for row in rows), default=None)
+
+
+def list_fresh(ws: Workspace, model: str, version: int) -> tuple[list[Labelled], QualityWindow | None]:
+    """Return the labels that no quality window of a version holds yet, as many as fill one, and its newest window."""
+    size = ws.project.models[model].monitor.window_rows
+    with reading(ws.engine) as connection:
+        last = records.find_newest_quality(connection, ws.name, model, version)
+        after = last.last_feedback if last else 0
+        rows = list_reported(connection, ws.name, model, version, after_feedback=after, limit=size)
+    return rows, last
 
 
 def _list_unjudged(ws: Workspace) -> list[Window]:
@@ -176,15 +186,6 @@ def _judge_unknown(window: Window, feature: str, table: MonitorTable, ws: Worksp
         at=to_text(ws.clock()),
         note=note,
     )
-
-
-def _list_fresh(ws: Workspace, model: str, version: int) -> tuple[list[Labelled], QualityWindow | None]:
-    size = ws.project.models[model].monitor.window_rows
-    with reading(ws.engine) as connection:
-        last = records.find_newest_quality(connection, ws.name, model, version)
-        after = last.last_feedback if last else 0
-        rows = list_reported(connection, ws.name, model, version, after_feedback=after, limit=size)
-    return rows, last
 
 
 def _make_quality(

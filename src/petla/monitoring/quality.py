@@ -9,8 +9,8 @@ import numpy as np
 
 from petla.core.project import LOWER_IS_BETTER, METRICS_OF_TASK, Metric
 from petla.decisions.record import Labelled, Truth
-from petla.models.labels import describe_unknown, make_reader
 from petla.models.metrics import measure_decisions
+from petla.models.runtime.labels import describe_unknown, make_reader
 from petla.models.signature import Signature
 
 BASE_RATE = "base_rate"

@@ -11,7 +11,7 @@ from petla.decisions import records
 from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, Reader, judge_arrivals
 from petla.decisions.record import FeedbackStatus, Labelled, LoggedFeedback, Truth
 from petla.models import records as versions
-from petla.models.labels import make_reader
+from petla.models.runtime.labels import make_reader
 from petla.storage.tables import decisions, feedback
 
 _PAGE_ROWS = 5_000
