@@ -151,7 +151,8 @@ def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None)
     now = ws.clock()
     shown = tuple(_make_quality_row(window, point, now) for window, point in zip(windows, points, strict=True))
     newest = max(range(len(windows)), key=lambda i: (windows[i].version == live, i))
-    figure = _make_quality_figure(windows[newest], points[newest], table, live)
+    has_closed = any(window.version == live for window in closed)
+    figure = _make_quality_figure(windows[newest], points[newest], table, live, has_closed=has_closed)
     return Quality(figure=figure, chart=chart, rows=shown[::-1], empty="", unjudged=unjudged)
 
 
@@ -251,10 +252,12 @@ def _make_quality_row(window: QualityWindow, point: Point, now: datetime) -> Qua
     )
 
 
-def _make_quality_figure(window: QualityWindow, point: Point, table: ModelTable, live: int | None) -> Figure:
+def _make_quality_figure(
+    window: QualityWindow, point: Point, table: ModelTable, live: int | None, *, has_closed: bool
+) -> Figure:
     note = f"window {window.number} · {figures.count(window.rows)} labelled decisions of {point.group}"
     is_live = window.version == live
-    if not is_live and live is not None:
+    if not is_live and live is not None and not has_closed:
         note += f"; {window.model}:{live} has no closed window yet"
     unit = metric_name(table.quality_metric)
     href = f"/models/{window.model}#quality"

@@ -84,14 +84,15 @@ def _show_one(workspace: "Workspace", name: str, live: int | None, version: int,
     said = "is live" if version == live else "is not live"
     say(f"{name}:{version} {said}; {count(traffic.total, 'decision')} in all, {_describe_pace(workspace, traffic)}")
     if labels.unusable:
-        say(f"of {count(labels.rows, 'label')} in the open window {labels.what}; next: send the model's own classes")
+        say(f"of {count(labels.rows, 'label')} in the open window, {labels.unusable:,} cannot be used: {labels.what}")
     metric = table.quality_metric
     rows = [(w.version, w.number, w.rows, _figure_of(w, metric), w.ended_at[:19]) for w in quality]
     head = ("version", "window", "labelled rows", metric, "until (UTC)")
     print_table(head, rows, empty=f"no window of {table.monitor.window_rows:,} labelled decisions is full yet")
     say()
     worst = sorted(drift, key=lambda finding: (not finding.is_alarm, -finding.value))[:10]
-    shown = [(f.what, f.measure, f.value, f.limit, _word_for(f)) for f in worst]
+    alarmed = {finding.what for finding in drift if finding.is_alarm}
+    shown = [(f.what, f.measure, f.value, f.limit, _word_for(f, is_alarmed=f.what in alarmed)) for f in worst]
     empty = f"no window of {table.monitor.window_rows:,} decisions is full yet"
     print_table(("feature", "measure", "value", "limit", ""), shown, empty=empty)
     before = [found.version for found in traffic.versions if found.version != version]
@@ -114,9 +115,12 @@ def _figure_of(window: "QualityWindow", metric: str) -> object:
     return window.metrics.get(metric, window.absent.get(metric, "not enough data"))
 
 
-def _word_for(finding: "Finding") -> str:
+def _word_for(finding: "Finding", *, is_alarmed: bool) -> str:
     if finding.limit is None:
         return finding.note or "not enough data, or not watched"
     if finding.is_alarm:
         return "ALARM"
-    return "over limit" if finding.value >= finding.limit else "fine"
+    if finding.value >= finding.limit:
+        return "over limit"
+    # another figure of the same feature is an alarm
+    return "below its limit" if is_alarmed else "fine"
