@@ -89,6 +89,18 @@ FAULTS = [
     ("[models.delay.monitor]\nignore = 'x'", "models.delay.monitor.ignore", ["'x'", "a list, each item a text"], ""),
     ("[models.delay.monitor]\nquality_limit = -1", "models.delay.monitor.quality_limit", ["-1", "at least 0"], ""),
     (
+        "[models.kind]\ntarget = 'y'\ntask = 'multiclass'\nmonitor = {quality_metric='log_loss', quality_limit=0.3}",
+        "models.kind.monitor.quality_limit",
+        ["can never be judged", "log_loss"],
+        "accuracy",
+    ),
+    (
+        "[models.kind]\ntarget = 'y'\ntask = 'multiclass'\ngates.metric = 'log_loss'\nmonitor.quality_limit = 0.3",
+        "models.kind.monitor.quality_limit",
+        ["can never be judged", "log_loss"],
+        "accuracy",
+    ),
+    (
         "[models.delay.monitor]\nquality_metric = 'mae'",
         "models.delay.monitor.quality_metric",
         ["'mae'", "which a binary model does not have"],

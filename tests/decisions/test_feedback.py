@@ -11,9 +11,11 @@ from petla.core.errors import NotFoundError
 from petla.core.ids import DecisionId, uuid7_source
 from petla.core.project import decode_project
 from petla.core.settings import Settings
-from petla.decisions.log import count_labelled, get_decision, list_labelled, newest_feedback
-from petla.decisions.record import NAMED, Feedback
+from petla.decisions.export import export_labelled
+from petla.decisions.log import count_labelled, get_decision, list_labelled, list_page, newest_feedback
+from petla.decisions.record import NAMED, Feedback, Truth, Wanted
 from petla.decisions.shipper import ship
+from petla.decisions.summary import summarise
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import NOON_NS, SECOND_NS, make_decision, make_feedback, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version
@@ -47,6 +49,8 @@ def test_repeated_and_corrected_feedback_is_kept_and_the_newest_truth_holds(shop
 
     words = ["first", "repeated", "repeated", "corrected", "repeated", "corrected"]
     assert statuses_of(shop, "id-0") == list(zip(truths, words, strict=True))
+    # 0 is kept as the class that it means
+    assert get_decision(shop, "id-0").feedback[2].truth is False
     assert get_decision(shop, "id-0").truth is False
     assert [row.feedback_seq for row in list_labelled(shop, MODEL, 1)] == [6]
 
@@ -98,3 +102,35 @@ def test_feedback_about_a_decision_that_is_kept_no_longer_is_late(shop: Workspac
         get_decision(shop, gone)
     with pytest.raises(NotFoundError, match="kept as waiting"):
         get_decision(shop, unknown)
+
+
+def test_label_of_another_type_is_kept_as_the_class_that_it_means(shop: Workspace) -> None:
+    truths: list[Truth] = ["true", "False", 1, "0", 1.0]
+    spool(shop, [make_decision(n) for n in range(5)], [make_feedback(n, truth) for n, truth in enumerate(truths)])
+    ship(shop)
+
+    assert [row.truth for row in list_labelled(shop, MODEL, 1)] == [True, False, True, False, True]
+    assert [type(get_decision(shop, f"id-{n}").truth) for n in range(5)] == [bool] * 5
+
+
+def test_label_that_is_no_class_is_kept_and_used_for_nothing(shop: Workspace) -> None:
+    spool(shop, [make_decision(n) for n in range(3)], [make_feedback(0, True), make_feedback(0, "maybe")])
+    spool(shop, [make_feedback(1, "yes"), make_feedback(2, 7), make_feedback(2, False)])
+    ship(shop)
+
+    assert statuses_of(shop, "id-0") == [(True, "first"), ("maybe", "unknown class")]
+    assert statuses_of(shop, "id-2") == [(7, "unknown class"), (False, "first")]
+    assert (get_decision(shop, "id-0").truth, get_decision(shop, "id-1").truth) == (True, None)
+    assert [row.truth for row in list_labelled(shop, MODEL, 1)] == [True, False]
+    assert summarise(shop).feedback == {"first": 2, "unknown class": 3}
+    assert [found.id for found in list_page(shop, Wanted(labelled=False)).decisions] == ["id-1"]
+    assert export_labelled(shop, MODEL, shop.state / "labels.parquet", rows=10) == 2
+
+
+def test_early_label_that_is_no_class_is_known_so_when_its_decision_comes(shop: Workspace) -> None:
+    spool(shop, [make_feedback(0, "maybe")])
+    ship(shop)
+    spool(shop, [make_decision(0)])
+    ship(shop)
+
+    assert statuses_of(shop, "id-0") == [("maybe", "unknown class")]

@@ -1,11 +1,12 @@
 """Metrics give what scikit-learn gives, and say so where the rows cannot give them."""
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn import metrics as reference
 
 from petla.core.project import METRICS_OF_TASK, Metric
-from petla.models.metrics import encode_truth, make_outcome, measure, measure_all, measure_decisions
+from petla.models.metrics import make_outcome, measure, measure_all, measure_decisions
 from petla.models.signature import Signature
 
 BINARY = Signature(inputs=(), target="late", task="binary", classes=(False, True))
@@ -101,6 +102,29 @@ def test_unknown_class_counts_as_wrong() -> None:
     assert measure("accuracy", outcome) == 0.5
 
 
-@pytest.mark.parametrize("values", [[True, False], [1, 0]])
-def test_truth_may_come_as_booleans_or_as_zero_and_one(values: list[object]) -> None:
-    assert encode_truth(BINARY, values).tolist() == [1, 0]
+def test_row_without_a_truth_is_no_wrong_answer() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.3, 0.7]])
+
+    found = measure_all(BINARY, make_outcome(BINARY, [False, None, float("nan"), True], scores))
+
+    assert found["accuracy"] == 1.0
+    assert found == measure_all(BINARY, make_outcome(BINARY, [False, True], scores[[0, 3]]))
+
+
+@pytest.mark.parametrize("metric", METRICS_OF_TASK["regression"])
+@pytest.mark.parametrize(
+    ("truth", "scores"), [([1e300, -1e300], [0.0, 0.0]), ([1.0, 2.0], [float("nan"), 2.0]), ([1, 2], [float("inf"), 2])]
+)
+def test_figure_is_finite_or_absent(metric: Metric, truth: list[float], scores: list[float]) -> None:
+    value = measure(metric, make_outcome(REGRESSION, truth, np.array(scores)))
+
+    assert value is None or np.isfinite(value)
+    assert msgspec.json.decode(msgspec.json.encode(value)) == value
+
+
+def test_labels_that_are_no_class_are_left_out_of_the_figures_of_decisions() -> None:
+    truths, labels = ["true", "false", 1, "maybe", None], [True, False, False, True, True]
+
+    found = measure_decisions("accuracy", BINARY, truths=truths, labels=labels, scores=[0.9, 0.1, 0.2, 0.9, 0.9])
+
+    assert found == pytest.approx(2 / 3)

@@ -1,5 +1,6 @@
 """From an estimator to a package that gives the same answers."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -307,3 +308,47 @@ def test_advice_about_trees_is_given_for_trees_only(ws: Workspace) -> None:
     parity = package(ws, Trained(estimator=estimator, training=rows, holdout=rows)).package.parity
 
     assert "float32 keeps seven digits" in parity.advice
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_holdout_whose_target_is_not_finite_is_refused_with_its_rows(ws: Workspace, bad: float) -> None:
+    trained = train(Ridge(), target=lambda rows: rows["hour"] * 1.0)
+    holdout = trained.holdout.copy()
+    holdout.loc[[3, 199], "late"] = bad
+    table = ModelTable(target="late", task="regression")
+
+    with pytest.raises(InvalidError, match=r"'late' is not a finite number in 2 of 200 rows \(rows 4, 200\)"):
+        package(ws, Trained(estimator=trained.estimator, training=trained.training, holdout=holdout), table)
+
+
+def test_holdout_that_lacks_a_class_is_refused_with_its_row(ws: Workspace) -> None:
+    trained = train()
+    holdout = trained.holdout.astype({"late": object})
+    holdout.loc[7, "late"] = None
+
+    with pytest.raises(InvalidError, match=r"'late' is missing in 1 of 200 rows \(row 8\)"):
+        package(ws, Trained(estimator=trained.estimator, training=trained.training, holdout=holdout))
+
+
+def test_model_of_encoded_classes_is_refused(ws: Workspace) -> None:
+    trained = train(target=lambda rows: rows["late"].map({False: "no", True: "yes"}))
+    names = [name for name in trained.training.columns if name != "late"]
+    estimator = trained.estimator.fit(trained.training[names], trained.training["late"] == "yes")
+    estimator.fit(trained.training[names], (trained.training["late"] == "yes").astype(int))
+
+    with pytest.raises(
+        InvalidError,
+        match=r"the model knows the classes 0, 1; none of the values of 'late' \('no', 'yes'\) is one of them",
+    ):
+        package(ws, Trained(estimator=estimator, training=trained.training, holdout=trained.holdout))
+
+
+def test_model_that_answers_no_number_for_a_row_is_refused(ws: Workspace) -> None:
+    class Odd:
+        def predict(self, rows: pd.DataFrame) -> np.ndarray:
+            return np.where(rows["hour"] > 21, np.nan, rows["hour"])
+
+    rows = make_rows(200, missing=False).drop(columns="late").assign(late=1.0)
+
+    with pytest.raises(InvalidError, match="answer is not a finite number in"):
+        package(ws, Trained(estimator=Odd(), training=rows, holdout=rows), ModelTable(target="late", task="regression"))

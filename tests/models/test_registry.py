@@ -1,7 +1,9 @@
 """Versions are numbered, move only as the table says, and are registered once."""
 
+import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from petla.core.errors import ConflictError, NotFoundError
@@ -181,3 +183,16 @@ def test_only_moves_of_the_table_are_accepted(now: State, to: State) -> None:
 def test_nothing_returns_to_candidate_and_rejected_is_final() -> None:
     assert not MOVES[State.REJECTED]
     assert all(State.CANDIDATE not in targets for targets in MOVES.values())
+
+
+def test_version_with_a_figure_that_was_not_finite_stays_readable(ws: Workspace) -> None:
+    register(ws, 1)
+    bad = msgspec.structs.replace(
+        make_certificate(), metrics={"rmse": math.nan, "mae": 2.0}, reported={"own": math.inf, "better": 1.0}
+    )
+    registry.register(ws, make_run(2), bad)
+
+    found = registry.list_versions(ws, "delay")
+
+    assert [each.version for each in found] == [2, 1]
+    assert (found[0].certificate.metrics, found[0].certificate.reported) == ({"mae": 2.0}, {"better": 1.0})

@@ -93,7 +93,10 @@ def test_feedback_may_come_in_lists_and_before_its_decision_is_logged(shop: Work
 
     assert (accepted.status, accepted.content) == (202, {"accepted": 2})
     assert ship(shop).unknown_feedback == 0
-    assert [get_decision(shop, name).truth for name in ids] == [0, "no"]
+    assert [get_decision(shop, name).truth for name in ids] == [False, None]
+    assert [get_decision(shop, name).feedback[0].status for name in ids] == ["first", "unknown class"]
+    page = ask(port, "/metrics", method="GET").content
+    assert 'petla_feedback_unknown_class_total{worker="0"} 1' in page
 
 
 def test_feedback_about_an_unknown_decision_is_taken_and_counted(shop: Workspace, port: int) -> None:

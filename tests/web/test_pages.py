@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from petla.core.clock import to_text
 from petla.decisions.losses import LossCount
 from petla.decisions.reviews.reviewing import decide
 from petla.decisions.spans.wanted import FIELDS
+from petla.deployments.deploy import find_deployment
+from petla.monitoring.records import add_quality_window
+from petla.monitoring.windows import QualityWindow
+from petla.storage.database import writing
 from petla.storage.workspace import Workspace
 from petla.web.pages import decisions
 from tests.api.client import BASE, HTML, Client, find_token, make_project, open_client
@@ -456,3 +461,48 @@ def test_reviews_that_were_all_decided_lead_to_an_address_that_shows_them(ws: Wo
     assert f"decided {REVIEW} false, says Ada Lovelace" in text_of(done.text)
     assert "Waiting: 1" in done.text
     assert "asked the crew" in client.get("/audit", headers=HTML).text
+
+
+def add_unjudged_window(ws: Workspace, version: int) -> None:
+    """Close a newer window of a version whose labels are no class of it."""
+    window = QualityWindow(
+        model="delay",
+        version=version,
+        number=900,
+        rows=5_000,
+        metrics={},
+        absent={"accuracy": "5,000 labels are no class of the model (False, True), such as 'no'"},
+        unusable=5_000,
+        last_feedback=10_000_000,
+        started_at=to_text(ws.clock()),
+        ended_at=to_text(ws.clock()),
+    )
+    with writing(ws.engine) as connection:
+        add_quality_window(connection, ws.name, window)
+
+
+def test_closed_window_without_a_figure_is_said_and_nothing_is_called_healthy(ws: Workspace, client: Client) -> None:
+    seed_after_swap(ws, "delay")
+    deployed = find_deployment(ws, "delay")
+    assert deployed is not None
+    assert "healthy" in text_of(client.get("/").text)
+
+    add_unjudged_window(ws, deployed.live)
+
+    for path in ("/", "/models/delay"):
+        shown = unescape(text_of(client.get(path).text))
+        assert "has no accuracy: 5,000 labels are no class of the model (False, True), such as 'no'" in shown
+        assert "healthy" not in shown
+        assert "every window is watched" not in shown
+    overview = text_of(client.get("/").text)
+    assert "All quiet" not in overview
+    assert "has no closed window yet" not in overview
+
+
+def test_rate_is_that_of_the_last_minute(ws: Workspace, client: Client) -> None:
+    seed_after_swap(ws, "delay")
+
+    overview = text_of(client.get("/").text)
+
+    assert "0 decisions in the last minute last decision" in overview
+    assert "in window" not in overview

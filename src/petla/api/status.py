@@ -8,6 +8,8 @@ from petla.deployments.deploy import find_deployment
 from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import list_unresolved
 from petla.loop.approvals import ApprovalState, list_approvals
+from petla.loop.controller import explain_waiting
+from petla.loop.retraining.retrainings import list_retrainings
 from petla.models.registry import Certificate, ModelVersion
 from petla.models.states import State
 from petla.monitoring.views import Traffic, count_traffic
@@ -28,6 +30,8 @@ class ModelStatus(msgspec.Struct, frozen=True):
     waiting_approvals: tuple[int, ...]
     # decisions that wait for a person
     waiting_reviews: int
+    # why no retraining is under way although an alarm is open; empty: none is open, or one is under way
+    waits: str
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -67,14 +71,17 @@ def describe_model(ws: Workspace, model: str) -> ModelStatus:
     ws.get_model(model)
     deployed = find_deployment(ws, model)
     waiting = list_approvals(ws, ApprovalState.WAITING, model=model)
+    unresolved = list_unresolved(ws, model=model)
+    is_under_way = bool(list_retrainings(ws, model=model, is_open=True, limit=1))
     return ModelStatus(
         model=model,
         live=deployed.live if deployed else None,
         standby=deployed.standby if deployed else None,
         traffic=count_traffic(ws, model),
-        open_incidents=tuple(incident.id for incident in list_unresolved(ws, model=model)),
+        open_incidents=tuple(incident.id for incident in unresolved),
         waiting_approvals=tuple(approval.id for approval in waiting),
         waiting_reviews=count_waiting(ws, model),
+        waits=explain_waiting(ws, unresolved[0]) if unresolved and not is_under_way else "",
     )
 
 

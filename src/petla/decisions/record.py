@@ -99,6 +99,8 @@ class FeedbackStatus(StrEnum):
     CORRECTED = "corrected"
     # the log does not have its decision: not yet, or nobody made it
     WAITING = "waiting"
+    # no class of the version that decided, or, of a regression, no number: kept, and used for nothing
+    UNKNOWN_CLASS = "unknown class"
     # its decision was removed when it had been kept long enough
     LATE = "late"
 

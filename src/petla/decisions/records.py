@@ -41,7 +41,7 @@ is_about = and_(
     feedback.c.decision_id == decisions.c.id,
     feedback.c.decided_at == decisions.c.at,
 )
-is_labelled = exists().where(is_about)
+is_labelled = exists().where(is_about, feedback.c.status.in_(EFFECTIVE))
 truth = (
     select(feedback.c.truth)
     .where(is_about, feedback.c.status.in_(EFFECTIVE))
@@ -161,16 +161,26 @@ def list_shadows(connection: Connection, project: str, decision_id: str, limit: 
     return [LoggedShadow(**each | {"label": msgspec.json.decode(each["label"])}) for each in found]
 
 
-def list_moments(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, str]:
-    """Return id -> moment of those decisions that are in the log."""
-    found: dict[str, str] = {}
-    query = select(decisions.c.id, decisions.c.at).where(belongs(project))
+class Maker(NamedTuple):
+    """When a decision was made, and by what."""
+
+    at: str
+    model: str
+    version: int
+
+
+def list_makers(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, Maker]:
+    """Return id -> maker of those decisions that are in the log."""
+    found: dict[str, Maker] = {}
+    d = decisions.c
+    query = select(d.id, d.at, d.model, d.version).where(belongs(project))
     for start in range(0, len(ids), _IDS_PER_QUERY):
         page = ids[start : start + _IDS_PER_QUERY]
         for span in _spans(page):
             left = [each for each in page if each not in found]
             if left:
-                found |= {row.id: row.at for row in connection.execute(query.where(decisions.c.id.in_(left), *span))}
+                rows = connection.execute(query.where(d.id.in_(left), *span))
+                found |= {row.id: Maker(row.at, row.model, row.version) for row in rows}
     return found
 
 
@@ -178,6 +188,12 @@ def count_decisions(connection: Connection, project: str, model: str | None, ver
     """Return the number of decisions."""
     query = select(func.count()).select_from(decisions)
     return _count(connection, query.where(belongs(project, model, version)))
+
+
+def count_since(connection: Connection, project: str, model: str, since: str) -> int:
+    """Return the number of a model's decisions made at a moment or later."""
+    query = select(func.count()).select_from(decisions)
+    return _count(connection, query.where(belongs(project, model), decisions.c.at >= since))
 
 
 def count_known(connection: Connection, project: str, ids: Sequence[str]) -> int:

@@ -25,6 +25,8 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     # None: not judged yet
     verdict: Verdict | None = None
     state: State | None = None
+    # of the version, on the holdout
+    metrics: dict[str, float] = {}
 
 
 class _Live(msgspec.Struct, frozen=True):

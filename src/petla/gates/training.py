@@ -39,6 +39,8 @@ class TrainResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     # whether nothing had changed, so nothing was done
     is_unchanged: bool
+    # measured by Pętla on the holdout, with the packaged model
+    metrics: dict[str, float] = {}
 
 
 def train(ws: Workspace, model: str, request: RunRequest, progress: "Progress") -> TrainResult:
@@ -85,6 +87,7 @@ def _find_result(ws: Workspace, model: str, remembered: Remembered | None) -> Tr
         state=State.PRODUCTION if live == verdict.version else remembered.state,
         verdict=verdict,
         is_unchanged=True,
+        metrics=remembered.metrics,
     )
 
 
@@ -129,8 +132,11 @@ def _finish(ws: Workspace, run: RunResult, request: RunRequest, path: Path) -> T
         training, holdout = (load_frame(ws, run, step) for step in (table.training, table.holdout))
         verdict = judge(ws, version, training, holdout)
     state = get_version(ws, run.model, version.version).state
-    remember(path, Remembered(run=run, verdict=verdict, state=state))
-    return TrainResult(run=run, version=version.version, state=state, verdict=verdict, is_unchanged=False)
+    metrics = version.certificate.metrics
+    remember(path, Remembered(run=run, verdict=verdict, state=state, metrics=metrics))
+    return TrainResult(
+        run=run, version=version.version, state=state, verdict=verdict, is_unchanged=False, metrics=metrics
+    )
 
 
 def package_run(ws: Workspace, run: RunResult) -> "Packaged":

@@ -197,8 +197,12 @@ def _write_title(subject: str, kind: FindingKind, evidence: Sequence[Evidence]) 
     more = len({each.what for each in evidence}) - 1
     rest = f", and {more} more" if more else ""
     limit = "" if worst.limit is None else f", limit {worst.limit:.3g}"
+    if kind == "drift" and worst.measure != "psi":
+        return f"{subject} sees values that training never had: {worst.what}, {worst.value:.0%} of them{limit}{rest}"
     if kind == "drift":
         return f"{subject} sees other data: {worst.what} PSI {worst.value:.2f}{limit}, {worst.rows:,} decisions{rest}"
+    if kind == "labels":
+        return f"{subject} gets labels that cannot be used: {worst.value:.0%} of {worst.rows:,}{limit}"
     return f"{subject} lost quality: {worst.what} {worst.value:.3f}{limit}, {worst.rows:,} labelled decisions"
 
 

@@ -58,6 +58,21 @@ _PLAYBOOKS = (
         ),
         automatic=_AUTOMATIC,
     ),
+    Playbook(
+        kind="labels",
+        title="Most labels are no answer that the model can give",
+        meaning=(
+            "More than half of a window of labels are no class of the model or, for a regression, no number. Such "
+            "labels are kept and used for nothing, so quality is not watched and retraining gets no rows."
+        ),
+        steps=(
+            "See what was reported: petla monitor show MODEL names an example, petla decisions show ID one label.",
+            "Ask who reports them whether a class was renamed, or whether another field is sent as the truth.",
+            "Send them again as the model answers, in the field that carries its label: POST /feedback.",
+            "A new class of the world: train a model that knows it.",
+        ),
+        automatic="Nothing: Pętla cannot know what the labels mean. No retraining starts on them.",
+    ),
 )
 
 

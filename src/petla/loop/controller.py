@@ -22,9 +22,9 @@ from petla.deployments.deploy import republish, take_back_refused
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved, newest_evidence, open_or_join, resolve
 from petla.loop.lease import Lease
-from petla.loop.retraining.policy import Situation, Start, Step, decide
+from petla.loop.retraining.policy import Nothing, Situation, Start, Step, Wait, decide
 from petla.loop.retraining.retrainings import CONTROLLER, begin, list_retrainings
-from petla.loop.retraining.states import Retraining
+from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.loop.retraining.steps import advance, clean_up, give_up
 from petla.loop.retraining.trainer import Trainer
 from petla.loop.rollouts.steps import advance_rollout
@@ -52,7 +52,7 @@ _SHIPPING_S = 5.0
 _EXPIRE_S = 60.0
 # until a rollout's step that failed is tried again
 _ROLLOUT_REST_S = 10.0
-_KINDS: tuple[FindingKind, ...] = ("drift", "quality")
+_KINDS: tuple[FindingKind, ...] = ("drift", "quality", "labels")
 
 
 class Controller:
@@ -208,6 +208,19 @@ class Controller:
 def make_counters(ws: Workspace, references: ReferenceSource | None = None) -> list[Counter]:
     """Return all that sees decisions within the transaction that stores them: whoever ships needs every one."""
     return [make_counter(ws, references), make_rollout_counter(ws), make_collector(ws)]
+
+
+def explain_waiting(ws: Workspace, incident: Incident) -> str:
+    """Say what an open incident waits for, and how the newest retraining ended if it failed."""
+    match plan_for(ws, incident):
+        case Start():
+            said = "a retraining is about to start"
+        case Wait(reason) | Nothing(reason):
+            said = reason
+    last = next(iter(list_retrainings(ws, model=incident.model, limit=1)), None)
+    if last is None or last.state is not RetrainingState.FAILED:
+        return said
+    return f"{said}; retraining {last.id} failed: {last.outcome}"
 
 
 def plan_for(ws: Workspace, incident: Incident) -> Step:

@@ -1,9 +1,12 @@
 """Metrics, in numpy: what is true against what was scored and decided.
 
 A figure that the rows cannot give is None, "not enough data", never 0: no rows at all; AUC of one class; precision
-where nothing was decided positive; recall where nothing is positive; R2 of a constant truth.
+where nothing was decided positive; recall where nothing is positive; R2 of a constant truth. So is a figure that is not
+a finite number. A row without a truth is in no figure; a truth of a holdout that is a class which the model does not
+know is a wrong answer.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.project import METRICS_OF_TASK, Metric
+from petla.models.runtime.labels import encode_labels, is_missing
 from petla.models.signature import Signature
 
 # keeps the logarithm of a probability finite, as scikit-learn does
 _TINY = float(np.finfo(np.float64).eps)
-_UNKNOWN = -1
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,18 +34,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     scores: NDArray[np.float64]
 
 
-def encode_truth(signature: Signature, values: Sequence[object]) -> NDArray[np.int64] | NDArray[np.float64]:
-    """Turn true values into what an `Outcome` holds."""
-    if signature.task == "regression":
-        return np.asarray(values, dtype=np.float64)
-    positions: dict[object, int] = {value: i for i, value in enumerate(signature.classes)}
-    return np.fromiter((positions.get(value, _UNKNOWN) for value in values), np.int64, len(values))
-
-
 def make_outcome(
     signature: Signature, truth: Sequence[object], scores: NDArray[np.float64], *, threshold: float = 0.5
 ) -> Outcome:
-    """Put true values beside a runtime's scores, deciding by the threshold (binary) or by the largest score."""
+    """Put true values beside a runtime's scores, deciding by the threshold (binary) or by the largest score.
+
+    Rows whose truth is missing are left out.
+    """
+    known = np.array([not is_missing(value) for value in truth], dtype=bool)
+    truth, scores = [value for value in truth if not is_missing(value)], scores[known]
     match signature.task:
         case "regression":
             decided: NDArray[np.int64] | NDArray[np.float64] = scores
@@ -50,15 +50,16 @@ def make_outcome(
             decided = (scores[:, 1] >= threshold).astype(np.int64)
         case "multiclass":
             decided = scores.argmax(axis=1)
-    return Outcome(truth=encode_truth(signature, truth), decided=decided, scores=scores)
+    return Outcome(truth=encode_labels(signature, truth), decided=decided, scores=scores)
 
 
 def measure(metric: Metric, outcome: Outcome) -> float | None:
-    """Return one metric, or None where the rows cannot give it."""
+    """Return one metric, or None where the rows cannot give it, or where it is not a finite number."""
     if len(outcome.truth) == 0:
         return None
-    value = _MEASURES[metric](outcome)
-    return None if value is None else float(value)
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = _MEASURES[metric](outcome)
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def measure_all(signature: Signature, outcome: Outcome) -> dict[str, float]:
@@ -72,14 +73,17 @@ def measure_decisions(
 ) -> float | None:
     """Return one metric of recorded decisions, each with the one score that `decide` gives.
 
-    Log loss of a multiclass model needs the probabilities of all classes, which a decision does not hold: None.
+    Truths that are no label of the model are left out: they say nothing of the answer. Log loss of a multiclass model
+    needs the probabilities of all classes, which a decision does not hold: None.
     """
     if signature.task == "multiclass" and metric == "log_loss":
         return None
-    score = np.asarray(scores, dtype=np.float64)
+    truth = encode_labels(signature, truths)
+    is_known = truth >= 0 if signature.classes else np.isfinite(truth)
+    score = np.asarray(scores, dtype=np.float64)[is_known]
     outcome = Outcome(
-        truth=encode_truth(signature, truths),
-        decided=encode_truth(signature, labels),
+        truth=truth[is_known],
+        decided=encode_labels(signature, labels)[is_known],
         scores=np.column_stack([1.0 - score, score]) if signature.task == "binary" else score,
     )
     return measure(metric, outcome)

@@ -20,6 +20,7 @@ from petla.models.environment import list_requirements
 from petla.models.metrics import make_outcome, measure_all
 from petla.models.package import ONNX_FILE, GoldenRow, Package, load_package, store_package
 from petla.models.runtime.decide import record_scores
+from petla.models.runtime.labels import encode_labels, is_missing
 from petla.models.runtime.running import check_golden, open_runtime
 from petla.models.signature import Row, Signature
 from petla.pipeline.outputs.frames import FrameKind, find_kind
@@ -63,7 +64,8 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
         trained: what the pipeline handed out.
 
     Raises:
-        InvalidError: the tables lack columns or rows, or the estimator is none or of another task.
+        InvalidError: the tables lack columns, rows or targets, or the estimator is none, of another task or of other
+            classes, or its answers are not finite.
         UserCodeError: the estimator cannot score its own rows, or cannot be loaded again.
         UnavailableError: the disk is full or may not be written.
     """
@@ -72,12 +74,14 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
     names = [field.name for field in signature.inputs]
     require_columns(holdout, [*names, table.target])
     require_known_target(signature, list_truths(training, table.target))
+    truths = _list_truths(holdout, signature)
     fitted = _as_fitted(trained, signature)
     samples = _list_samples(fitted, (training, holdout), signature)
     dirty = list(list_dirty_rows(signature, samples[0].rows)) if table.gates.dirty_rows else []
     made = make_files(_make_original(fitted, signature), signature, samples, dirty)
     scores = made.scores[: holdout.height]
     answer, remark = settle_answer(table.answer, signature, fitted.estimator, samples[0].table, scores)
+    _require_finite(scores)
     package = Package(
         model=model,
         version=0,
@@ -91,7 +95,7 @@ def package_model(ws: Workspace, model: str, table: ModelTable, trained: Trained
         files={},
         requirements=list_requirements(),
     )
-    outcome = make_outcome(signature, list_truths(holdout, table.target), scores, threshold=answer.threshold)
+    outcome = make_outcome(signature, truths, scores, threshold=answer.threshold)
     return Packaged(
         digest=_store(ws, package, made.files),
         package=package,
@@ -141,6 +145,45 @@ def _describe(training: "pl.DataFrame", table: ModelTable, estimator: Any) -> tu
     kinds = {field.name: field.kind for field in signature.inputs}
     columns = tuple(msgspec.structs.replace(c, kind=kinds[c.name]) for c in whole.columns if c.name != table.target)
     return Profile(rows=whole.rows, columns=columns), signature
+
+
+def _list_truths(holdout: "pl.DataFrame", signature: Signature) -> list[Any]:
+    """Return the holdout's target, having seen that every row has one, and that the model can be right at all."""
+    target = signature.target
+    truths = list_truths(holdout, target)
+    if signature.task == "regression":
+        truths = [int(value) if isinstance(value, bool) else value for value in truths]
+        is_bad = ~np.isfinite(encode_labels(signature, truths))
+        fault = "is not a finite number"
+    else:
+        is_bad = np.array([is_missing(value) for value in truths])
+        fault = "is missing"
+    if is_bad.any():
+        raise InvalidError(
+            f"the target {target!r} {fault} in {_name_rows(is_bad)} of the step 'holdout'",
+            hint="let the step leave these rows out: nobody knows whether an answer to them is right",
+            field=target,
+        )
+    require_known_target(signature, truths)
+    return truths
+
+
+def _require_finite(scores: NDArray[np.float64]) -> None:
+    is_bad = np.asarray(~np.isfinite(scores.reshape(len(scores), -1)).all(axis=1))
+    if is_bad.any():
+        raise InvalidError(
+            f"the model's answer is not a finite number in {_name_rows(is_bad)} of the step 'holdout'",
+            hint="correct the model, or let the step leave these rows out",
+            field="holdout",
+        )
+
+
+def _name_rows(is_bad: NDArray[Any]) -> str:
+    """Count rows and name the first ones, counted from 1."""
+    positions = (np.flatnonzero(is_bad)[:5] + 1).tolist()
+    more = ", ..." if is_bad.sum() > len(positions) else ""
+    shown = f"row {positions[0]}" if len(positions) == 1 else f"rows {', '.join(map(str, positions))}{more}"
+    return f"{int(is_bad.sum()):,} of {len(is_bad):,} rows ({shown})"
 
 
 def _as_fitted(trained: Trained, signature: Signature) -> Trained:

@@ -92,7 +92,18 @@ def _version_of(row: Row[Any]) -> ModelVersion:
         state=State(row.state),
         run_id=row.run_id,
         package=row.package,
-        certificate=msgspec.json.decode(row.certificate, type=Certificate),
+        certificate=_certificate_of(row.certificate),
         verdict=row.verdict.encode() or None,
         created_at=row.created_at,
     )
+
+
+def _certificate_of(text: str) -> Certificate:
+    """Return a certificate; one of before figures were finite or absent may hold null, which is absent."""
+    try:
+        return msgspec.json.decode(text, type=Certificate)
+    except msgspec.ValidationError:
+        values = msgspec.json.decode(text)
+        for key in ("metrics", "reported"):
+            values[key] = {name: figure for name, figure in values[key].items() if figure is not None}
+        return msgspec.convert(values, type=Certificate)

@@ -24,7 +24,14 @@ from petla.data.profile.columns import ColumnProfile, Kind
 from petla.decisions.record import DEFAULT, Decision
 from petla.decisions.store import Counter
 from petla.monitoring.records import find_open_window, newest_window, save_window
-from petla.monitoring.reference import Reference, ReferenceSource, find_readable, open_references
+from petla.monitoring.reference import (
+    Reference,
+    ReferenceSource,
+    find_readable,
+    is_listed,
+    open_references,
+    unknown_name,
+)
 from petla.monitoring.windows import Window
 from petla.storage.workspace import Workspace
 
@@ -56,14 +63,23 @@ def make_counter(ws: Workspace, references: ReferenceSource | None = None) -> Co
 
 
 def count_batch(reference: Reference, batch: Sequence[Decision]) -> dict[str, NDArray[np.int64]]:
-    """Return the counts of decisions along the reference's bins, by feature, the score beside them."""
+    """Return the counts of decisions along the reference's bins, by feature, the score beside them.
+
+    Values of a feature that training never had are counted once more under `unknown_name`, if there are such.
+    """
     values = zip(*(decision.inputs for decision in batch), strict=True)
     counts = {
         column.name: count_column(column, value)
         for column, value in zip(reference.columns, values, strict=True)
         if column is not None
     }
-    return counts | {reference.score_name: count_column(reference.score, [d.score for d in batch])}
+    values = zip(*(decision.inputs for decision in batch), strict=True)
+    unknown = {
+        unknown_name(column.name): np.array([n], dtype=np.int64)
+        for column, value in zip(reference.columns, values, strict=True)
+        if column is not None and is_listed(column) and (n := count_unknown(column, value))
+    }
+    return counts | unknown | {reference.score_name: count_column(reference.score, [d.score for d in batch])}
 
 
 def count_column(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.int64]:
@@ -74,6 +90,13 @@ def count_column(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.
         missing = sum(value is None for value in values)
         return np.array([len(values) - missing, missing], dtype=np.int64)
     return _count_texts(column, values)
+
+
+def count_unknown(column: ColumnProfile, values: Sequence[object]) -> int:
+    """Return how many values of a column of categories training never had."""
+    known = {*column.categories, *column.rare}
+    tally = _tally(values).items()
+    return sum(n for value, n in tally if not _is_missing(value) and _to_text(value) not in known)
 
 
 def _fill(connection: Connection, project: str, reference: Reference, batch: list[Decision], size: int) -> None:
@@ -147,11 +170,15 @@ def _count_texts(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.
     places = {category: place for place, category in enumerate(column.categories)}
     counts = np.zeros(len(places) + 2, dtype=np.int64)
     for value, n in _tally(values).items():
-        if value is None or (isinstance(value, float) and math.isnan(value)):
+        if _is_missing(value):
             counts[-1] += n
         else:
             counts[places.get(_to_text(value), len(places))] += n
     return counts
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _tally(values: Sequence[object]) -> Tally[object]:

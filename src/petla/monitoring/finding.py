@@ -4,7 +4,8 @@ from typing import Literal
 
 import msgspec
 
-FindingKind = Literal["drift", "quality"]
+# labels: those that came cannot be used
+FindingKind = Literal["drift", "quality", "labels"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,10 +20,12 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     # psi, js, accuracy, ...
     measure: str
     value: float
-    # None: recorded without a limit; drift by psi: not enough data to judge, or not watched
+    # None: recorded without a limit; drift by psi: not judged, and `note` says why
     limit: float | None
     rows: int
     is_alarm: bool
     at: str
+    # why it was not judged; empty: it was, or nothing says so
+    note: str = ""
     # number of its row; 0: not stored yet
     id: int = 0

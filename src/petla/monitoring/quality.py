@@ -1,36 +1,63 @@
 """Quality of one window of labelled decisions."""
 
+import math
 from collections import Counter as Tally
 from collections.abc import Sequence
-from statistics import fmean
 
-from petla.core.project import LOWER_IS_BETTER, METRICS_OF_TASK
-from petla.decisions.record import Labelled
+import msgspec
+import numpy as np
+
+from petla.core.project import LOWER_IS_BETTER, METRICS_OF_TASK, Metric
+from petla.decisions.record import Labelled, Truth
 from petla.models.metrics import measure_decisions
+from petla.models.runtime.labels import describe_unknown, make_reader
 from petla.models.signature import Signature
 
 BASE_RATE = "base_rate"
+# with a larger share of labels that cannot be used, the others say nothing of the whole
+MOST_UNUSABLE = 0.5
+
+_WHY: dict[Metric, str] = {
+    "auc": "not enough data: one class only",
+    "precision": "not enough data: nothing was decided positive",
+    "recall": "not enough data: no label is positive",
+    "f1": "not enough data: no label is positive, and nothing was decided so",
+    "r2": "not enough data: all labels are the same number",
+}
 
 
-def measure_quality(signature: Signature, rows: Sequence[Labelled]) -> dict[str, float]:
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """What labels say of the decisions that they are about."""
+
+    metrics: dict[str, float]
+    # metric of the task -> why there is no figure
+    absent: dict[str, str]
+    # labels that are no class of the model, or no number
+    unusable: int
+
+
+def measure_quality(signature: Signature, rows: Sequence[Labelled]) -> Quality:
     """Return every metric of the task that these decisions have, and the base rate of the truth.
 
-    Log loss of a multiclass model is left out: a decision holds the probability of the decided class only. So are
-    truths of a regression that are no numbers: whoever reports labels may be wrong, and the monitor goes on.
+    Labels that cannot be used are left out: whoever reports them may be wrong, and the monitor goes on. Where they are
+    most of all labels, there are no figures.
     """
-    if signature.task == "regression":
-        rows = [row for row in rows if isinstance(row.truth, int | float) and not isinstance(row.truth, bool)]
-    if not rows:
-        return {}
-    truths = [row.truth for row in rows]
-    labels = [row.label for row in rows]
-    scores = [row.score for row in rows]
-    metrics: dict[str, float] = {}
-    for metric in METRICS_OF_TASK[signature.task]:
-        value = measure_decisions(metric, signature, truths=truths, labels=labels, scores=scores)
-        if value is not None:
-            metrics[metric] = value
-    return metrics | {BASE_RATE: _mean_truth(signature, truths)}
+    read = make_reader(signature)
+    truths = [read(row.truth) for row in rows]
+    names = METRICS_OF_TASK[signature.task]
+    known = [(row, truth) for row, truth in zip(rows, truths, strict=True) if truth is not None]
+    unknown = [row.truth for row, truth in zip(rows, truths, strict=True) if truth is None]
+    if unknown and len(unknown) > MOST_UNUSABLE * len(rows):
+        reason = describe_unknown(signature, len(unknown), unknown[0])
+        return Quality(metrics={}, absent=dict.fromkeys(names, reason), unusable=len(unknown))
+    if not known:
+        return Quality(metrics={}, absent=dict.fromkeys(names, "not enough data: no labels"), unusable=0)
+    figures = {name: _measure(name, signature, known) for name in names}
+    metrics: dict[str, float] = {name: value for name, value in figures.items() if value is not None}
+    absent: dict[str, str] = {
+        name: _explain(name, signature, known) for name, value in figures.items() if value is None
+    }
+    return Quality(metrics=metrics | _measure_truth(signature, known), absent=absent, unusable=len(unknown))
 
 
 def is_worse(metric: str, value: float, limit: float) -> bool:
@@ -43,9 +70,32 @@ def is_worse(metric: str, value: float, limit: float) -> bool:
     return value > limit if metric in LOWER_IS_BETTER else value < limit
 
 
-def _mean_truth(signature: Signature, truths: Sequence[object]) -> float:
+def _measure(metric: Metric, signature: Signature, known: Sequence[tuple[Labelled, Truth]]) -> float | None:
+    return measure_decisions(
+        metric,
+        signature,
+        truths=[truth for _, truth in known],
+        labels=[row.label for row, _ in known],
+        scores=[row.score for row, _ in known],
+    )
+
+
+def _explain(metric: Metric, signature: Signature, known: Sequence[tuple[Labelled, Truth]]) -> str:
+    """Say why labels do not give a figure."""
+    if signature.task == "multiclass" and metric == "log_loss":
+        return "a decision holds the probability of its own class only"
+    if signature.task == "regression" and len({truth for _, truth in known}) > 1:
+        return "the figure is not a finite number"
+    return _WHY.get(metric, "the figure is not a finite number")
+
+
+def _measure_truth(signature: Signature, known: Sequence[tuple[Labelled, Truth]]) -> dict[str, float]:
+    truths = [truth for _, truth in known]
     if signature.task == "regression":
-        return fmean(truth for truth in truths if isinstance(truth, int | float))
-    if signature.task == "binary":
-        return sum(truth == signature.classes[-1] for truth in truths) / len(truths)
-    return Tally(truths).most_common(1)[0][1] / len(truths)
+        with np.errstate(over="ignore"):
+            rate = float(np.mean(np.asarray(truths, dtype=np.float64)))
+    elif signature.task == "binary":
+        rate = sum(truth == signature.classes[-1] for truth in truths) / len(truths)
+    else:
+        rate = Tally(truths).most_common(1)[0][1] / len(truths)
+    return {BASE_RATE: rate} if math.isfinite(rate) else {}

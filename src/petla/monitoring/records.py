@@ -101,7 +101,8 @@ def find_newest_quality(connection: Connection, project: str, model: str, versio
 
 def add_quality_window(connection: Connection, project: str, window: QualityWindow) -> None:
     """Insert a quality window."""
-    values = msgspec.structs.asdict(window) | {"project": project, "metrics": _encode(window.metrics).decode()}
+    texts = {"metrics": _encode(window.metrics).decode(), "absent": _encode(window.absent).decode()}
+    values = msgspec.structs.asdict(window) | {"project": project} | texts
     connection.execute(insert(quality_windows).values(values))
 
 
@@ -181,7 +182,8 @@ def _window_of(row: Row[Any]) -> Window:
 
 def _quality_of(row: Row[Any]) -> QualityWindow:
     values = {name: getattr(row, name) for name in QualityWindow.__struct_fields__}
-    return QualityWindow(**values | {"metrics": _decode(row.metrics)})
+    metrics = {name: value for name, value in _decode(row.metrics).items() if value is not None}
+    return QualityWindow(**values | {"metrics": metrics, "absent": _decode(row.absent)})
 
 
 def _finding_of(row: Row[Any]) -> Finding:

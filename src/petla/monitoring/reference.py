@@ -7,7 +7,7 @@ from functools import cached_property
 import msgspec
 
 from petla.core.errors import CorruptError, NotFoundError
-from petla.data.profile.columns import ColumnProfile, Profile
+from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.models.package import load_version
 from petla.models.registry import get_version
 from petla.models.signature import Signature
@@ -16,6 +16,7 @@ from petla.storage.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 SCORE = "score"
+_UNKNOWN_OF = "unknown values of "
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -41,6 +42,36 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def by_name(self) -> dict[str, ColumnProfile]:
         """Every counted column, the score included, by the name it is counted under."""
         return {column.name: column for column in self.columns if column is not None} | {self.score_name: self.score}
+
+
+def unknown_name(feature: str) -> str:
+    """Return the name that values of a feature which training never had are counted under."""
+    return f"{_UNKNOWN_OF}{feature}"
+
+
+def feature_of(name: str) -> str | None:
+    """Return the feature whose unknown values are counted under a name; None: it counts something else."""
+    return name.removeprefix(_UNKNOWN_OF) if name.startswith(_UNKNOWN_OF) else None
+
+
+def is_listed(column: ColumnProfile) -> bool:
+    """Whether a profile names every value that a column of categories had."""
+    known = len(column.categories) + len(column.rare)
+    return column.kind is Kind.CATEGORY and 0 < known == column.distinct
+
+
+def explain_unwatched(column: ColumnProfile) -> str:
+    """Return why only missing values of a column are watched; empty: all of it is."""
+    match column.kind:
+        case Kind.TIMESTAMP:
+            return "points in time are not compared"
+        case Kind.IMAGE | Kind.TENSOR:
+            return f"values of the kind {column.kind} are not compared"
+        case Kind.TEXT:
+            is_unique = column.distinct >= column.rows - column.missing
+            return "every value is unique" if is_unique else f"{column.distinct:,} different values are too many"
+        case _:
+            return ""
 
 
 # finds the reference of a model version

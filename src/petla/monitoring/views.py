@@ -1,12 +1,17 @@
 """What pages and the command line show of the monitors."""
 
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
 
+from petla.core.clock import to_text
+from petla.decisions.records import count_since
+from petla.models.registry import get_version
+from petla.models.runtime.labels import describe_unknown, make_reader
 from petla.monitoring import records
 from petla.monitoring.finding import Finding, FindingKind
-from petla.monitoring.judging import JENSEN_SHANNON, PSI
+from petla.monitoring.judging import JENSEN_SHANNON, PSI, UNKNOWN_SHARE, list_fresh
 from petla.monitoring.windows import QualityWindow, Window
 from petla.storage.database import reading
 from petla.storage.workspace import Workspace
@@ -37,6 +42,20 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     # newest version first
     versions: tuple[VersionTraffic, ...]
+    # decisions of the last minute
+    last_minute: int
+    # moment of the newest decision; empty: there is none
+    last_at: str
+
+
+class OpenLabels(msgspec.Struct, frozen=True, kw_only=True):
+    """Labels that wait for their window to fill."""
+
+    rows: int
+    # of them, those that are no class of the model, or no number
+    unusable: int
+    # what is wrong with these; empty: nothing
+    what: str
 
 
 class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +68,10 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     js: float
     # None: not judged
     limit: float | None
+    # why it is not judged; empty: it is, or nothing says so
+    note: str
+    # share of values that training never had; None: there were none, or it is not known
+    unknown: float | None
     # PSI of the last windows, oldest first, the newest judged one included
     trend: tuple[float, ...]
 
@@ -71,6 +94,7 @@ def count_traffic(ws: Workspace, model: str) -> Traffic:
     size = ws.get_model(model)[1].monitor.window_rows
     with reading(ws.engine) as connection:
         sums = records.sum_windows(connection, ws.name, model)
+        last_minute = count_since(connection, ws.name, model, to_text(ws.clock() - timedelta(minutes=1)))
     versions = tuple(
         VersionTraffic(
             version=version,
@@ -83,7 +107,13 @@ def count_traffic(ws: Workspace, model: str) -> Traffic:
         )
         for version, rows, closed, open_rows, first_at, last_at in sums
     )
-    return Traffic(model=model, total=sum(each.rows for each in versions), versions=versions)
+    return Traffic(
+        model=model,
+        total=sum(each.rows for each in versions),
+        versions=versions,
+        last_minute=last_minute,
+        last_at=max((each.last_at for each in versions), default=""),
+    )
 
 
 def list_windows(ws: Workspace, model: str, *, version: int | None = None, limit: int = 50) -> tuple[Window, ...]:
@@ -98,6 +128,16 @@ def list_quality(
     """Return quality windows, newest first."""
     with reading(ws.engine) as connection:
         return tuple(records.list_quality_rows(connection, ws.name, model, version, limit))
+
+
+def count_open_labels(ws: Workspace, model: str, version: int) -> OpenLabels:
+    """Return the labels of a version that no quality window holds yet."""
+    rows, _ = list_fresh(ws, model, version)
+    signature = get_version(ws, model, version).certificate.signature
+    read = make_reader(signature)
+    unusable = [row.truth for row in rows if read(row.truth) is None]
+    what = describe_unknown(signature, len(unusable), unusable[0]) if unusable else ""
+    return OpenLabels(rows=len(rows), unusable=len(unusable), what=what)
 
 
 def latest_findings(ws: Workspace, model: str, version: int, kind: FindingKind) -> tuple[Finding, ...]:
@@ -153,12 +193,15 @@ def _make_feature(name: str, found: list[Finding], ignored: tuple[str, ...]) -> 
     psis = [each for each in found if each.measure == PSI]
     newest = psis[-1]
     js = next(each.value for each in reversed(found) if each.measure == JENSEN_SHANNON)
+    unknown = next((each for each in found if each.measure == UNKNOWN_SHARE and each.window == newest.window), None)
     return FeatureDrift(
         feature=name,
-        state=_state_of(newest, is_watched=name not in ignored),
+        state="alarm" if unknown and unknown.is_alarm else _state_of(newest, is_watched=name not in ignored),
         psi=newest.value,
         js=js,
         limit=newest.limit,
+        note=newest.note,
+        unknown=unknown.value if unknown else None,
         trend=tuple(each.value for each in psis),
     )
 
@@ -167,5 +210,6 @@ def _state_of(finding: Finding, *, is_watched: bool) -> DriftState:
     if finding.is_alarm:
         return "alarm"
     if finding.limit is None:
+        is_watched &= not finding.note.startswith("not watched")
         return "not enough data" if is_watched else "not watched"
     return "over limit" if finding.value >= finding.limit else "ok"

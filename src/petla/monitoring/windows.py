@@ -30,6 +30,10 @@ class QualityWindow(msgspec.Struct, frozen=True, kw_only=True):
     # metric -> value; a metric that these rows do not have (AUC of one class) is left out. `base_rate`: share of the
     # positive class (binary), of the most frequent one (multiclass), mean of the truth (regression)
     metrics: dict[str, float]
+    # metric of the task that is not in `metrics` -> why these labels do not give it
+    absent: dict[str, str] = {}
+    # labels among the rows that are no class of the model, or no number
+    unusable: int = 0
     # newest feedback row that was counted
     last_feedback: int
     # moments of the first and of the last decision in it

@@ -31,7 +31,7 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Parameter]
     # dataset -> digest of the version used
     data: dict[str, str]
-    # figures returned by steps that return a dict of numbers
+    # finite numbers in the dicts that steps returned
     metrics: dict[str, float]
     commit: str
     is_dirty: bool
@@ -43,7 +43,7 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a plan."""
 
     steps: tuple[StepResult, ...]
-    # figures returned by steps that return a dict of numbers
+    # finite numbers in the dicts that steps returned
     metrics: dict[str, float]
     # outputs that were damaged and made again
     warnings: tuple[str, ...]

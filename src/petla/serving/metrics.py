@@ -28,6 +28,7 @@ _FAMILIES = {
     "petla_decisions_lost_total": ("counter", "Decisions that were answered and not recorded, by serving.spool_full."),
     "petla_shadow_answers_lost_total": ("counter", "Answers of shadows that could not be recorded."),
     "petla_feedback_accepted_total": ("counter", "Truths about decisions that were taken and recorded."),
+    "petla_feedback_unknown_class_total": ("counter", "Truths that no version which is served has as a class."),
     "petla_snapshot_serving_number": ("gauge", "Number of the snapshot that is served; 0: none."),
 }
 
@@ -86,6 +87,7 @@ class Metrics:
         self.decisions_lost = 0
         self.shadows_lost = 0
         self.feedback = 0
+        self.feedback_unknown_class = 0
         self.snapshot_number = 0
         self._worker = worker
         self._folder = acknowledgements_folder(state)
@@ -145,6 +147,7 @@ class Metrics:
             [f"petla_decisions_lost_total{{{worker}}} {self.decisions_lost}"],
             [f"petla_shadow_answers_lost_total{{{worker}}} {self.shadows_lost}"],
             [f"petla_feedback_accepted_total{{{worker}}} {self.feedback}"],
+            [f"petla_feedback_unknown_class_total{{{worker}}} {self.feedback_unknown_class}"],
             [f"petla_snapshot_serving_number{{{worker}}} {self.snapshot_number}"],
         )
         return dict(zip(_FAMILIES, samples, strict=True))

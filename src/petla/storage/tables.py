@@ -49,11 +49,9 @@ audit = Table(
     Column("project", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
     *_texts("at", "actor"),
-    # noun.past_verb, such as model.promoted
-    Column("action", Text, nullable=False),
-    # what it happened to, such as delay:3
-    *_texts("subject", "reason"),
-    # JSON: the figures and names that belong to it
+    # action: noun.past_verb, such as model.promoted; subject: of the action, such as delay:3
+    *_texts("action", "subject", "reason"),
+    # details: JSON object of figures and names
     *_texts("details", "previous", "hash"),
     Column("signature", LargeBinary, nullable=False),
     PrimaryKeyConstraint("project", "seq"),
@@ -263,7 +261,7 @@ feedback = Table(
     Column("at", Text, nullable=False),
     # the moment of its decision, which finds it among the days; none: the log does not have the decision
     Column("decided_at", Text),
-    # what it is to its decision: first, repeated, corrected, waiting, late
+    # what it is to its decision: first, repeated, corrected, waiting, late, unknown class
     Column("status", Text, nullable=False, server_default="first"),
     Index("feedback_by_decision", "project", "decision_id", "seq"),
     # what came after a row; the controller asks several times a second
@@ -323,6 +321,10 @@ quality_windows = Table(
     *_of_window(),
     # JSON: metric -> value
     Column("metrics", Text, nullable=False),
+    # JSON: metric -> why these labels do not give it
+    Column("absent", Text, nullable=False, server_default="{}"),
+    # labels that are no class of the model, or no number
+    Column("unusable", Integer, nullable=False, server_default="0"),
     # newest feedback row that was counted
     Column("last_feedback", BigInteger, nullable=False),
     *_texts("started_at", "ended_at"),
@@ -341,6 +343,8 @@ findings = Table(
     *_texts("what", "measure"),
     Column("value", Float, nullable=False),
     Column("limit", Float),
+    # why it was not judged
+    Column("note", Text, nullable=False, server_default=""),
     Column("rows", Integer, nullable=False),
     Column("is_alarm", Boolean, nullable=False),
     Column("at", Text, nullable=False),
@@ -353,11 +357,9 @@ incidents = Table(
     metadata,
     Column("id", _Sequence, primary_key=True),
     *_of_version(),
-    # drift, quality; names the playbook
-    Column("kind", Text, nullable=False),
-    # open, acknowledged, resolved
-    *_texts("state", "title"),
-    # JSON list of the alarms that opened or joined it
+    # kind: drift, quality; names the playbook. state: open, acknowledged, resolved
+    *_texts("kind", "state", "title"),
+    # evidence: JSON list of the alarms that opened or joined the incident
     *_texts("evidence", "owner", "opened_at"),
     Column("acknowledged_at", Text),
     Column("resolved_at", Text),
@@ -389,10 +391,8 @@ approvals = Table(
     Column("id", _Sequence, primary_key=True),
     *_of_version(),
     Column("champion", Integer),
-    # waiting, granted, refused, withdrawn
-    Column("state", Text, nullable=False),
-    # one sentence with the figures
-    *_texts("question", "asked_by", "asked_at", "decided_by"),
+    # state: waiting, granted, refused, withdrawn; question: one sentence with the figures
+    *_texts("state", "question", "asked_by", "asked_at", "decided_by"),
     Column("decided_at", Text),
     Column("reason", Text, nullable=False),
     Index("approvals_by_state", "project", "state", "id"),

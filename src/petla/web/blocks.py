@@ -135,12 +135,13 @@ def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None)
     lower = metric in LOWER_IS_BETTER
     beside = {found.version for found in list_versions(ws, model) if found.state not in _CHAMPIONS}
     read = list_quality(ws, model, limit=_WINDOWS_READ)
-    windows = [window for window in read if metric in window.metrics and window.version not in beside]
-    windows = sorted(windows, key=_by_time)[-WINDOWS_SHOWN:]
+    closed = sorted((window for window in read if window.version not in beside), key=_by_time)
+    unjudged = _describe_unjudged(closed, table, live)
+    windows = [window for window in closed if metric in window.metrics][-WINDOWS_SHOWN:]
     rows = table.monitor.window_rows
     empty = f"The first window closes after {figures.count(rows)} decisions whose truth came in by POST /feedback."
     if not windows:
-        return Quality(figure=None, chart=None, rows=(), empty=empty)
+        return Quality(figure=None, chart=None, rows=(), empty=unjudged or empty, unjudged=unjudged)
 
     def is_bad(value: float) -> bool:
         return limit is not None and (value > limit if lower else value < limit)
@@ -150,8 +151,9 @@ def make_quality(ws: Workspace, model: str, table: ModelTable, live: int | None)
     now = ws.clock()
     shown = tuple(_make_quality_row(window, point, now) for window, point in zip(windows, points, strict=True))
     newest = max(range(len(windows)), key=lambda i: (windows[i].version == live, i))
-    figure = _make_quality_figure(windows[newest], points[newest], table, live)
-    return Quality(figure=figure, chart=chart, rows=shown[::-1], empty="")
+    has_closed = any(window.version == live for window in closed)
+    figure = _make_quality_figure(windows[newest], points[newest], table, live, has_closed=has_closed)
+    return Quality(figure=figure, chart=chart, rows=shown[::-1], empty="", unjudged=unjudged)
 
 
 def make_drift(ws: Workspace, model: str, version: int | None, *, shown: int | None = None) -> Drift:
@@ -161,8 +163,9 @@ def make_drift(ws: Workspace, model: str, version: int | None, *, shown: int | N
     if table is None or table.window is None:
         whose = model if version is None else f"{model}:{version}"
         empty = f"The first window of {whose} closes after {figures.count(size)} decisions by POST /predict/{model}."
-        return Drift(window="", bars=(), others=0, n_over=0, limit="", empty=empty)
+        return Drift(window="", bars=(), others=0, n_over=0, limit="", empty=empty, unwatched=())
     watched = [feature for feature in table.features if feature.state != "not watched"]
+    others = [(f.feature, f.note.removeprefix("not watched: ")) for f in table.features if f.state == "not watched"]
     bars = tuple(_make_bar(feature, _reach(watched)) for feature in watched[:shown])
     limits = [feature.limit for feature in watched if feature.limit is not None]
     return Drift(
@@ -171,7 +174,8 @@ def make_drift(ws: Workspace, model: str, version: int | None, *, shown: int | N
         others=len(watched) - len(bars),
         n_over=sum(feature.state in ("alarm", "over limit") for feature in watched),
         limit=figures.metric(limits[0]) if limits else "",
-        empty="",
+        empty="" if watched else "No feature is watched.",
+        unwatched=tuple(f"{name} ({note})" if note else name for name, note in others),
     )
 
 
@@ -180,18 +184,38 @@ def make_traffic(ws: Workspace, model: str, live: int | None) -> TrafficBlock:
     traffic = count_traffic(ws, model)
     windows = [window for window in list_windows(ws, model, limit=_WINDOWS_READ) if window.is_closed]
     windows = sorted(windows, key=_by_time)[-WINDOWS_SHOWN:]
-    newest = windows[-1] if windows else None
-    speed = figures.rate(newest.rows, _span(newest)) if newest else None
     open_window, filled = _make_open_window(traffic, live)
     return TrafficBlock(
         total=Figure(
             figures.count(traffic.total), "decisions", "counted so far, of all versions", f"/decisions?model={model}"
         ),
-        speed=Figure(speed[0], f"decisions {speed[1]}", f"in window {newest.number}") if speed and newest else None,
+        speed=_make_speed(traffic, ws.clock()),
         open_window=open_window,
         filled=filled,
         trend=draw_spark([window.rows / max(_span(window).total_seconds(), 1e-3) for window in windows]),
     )
+
+
+def _describe_unjudged(closed: Sequence[QualityWindow], table: ModelTable, live: int | None) -> str:
+    """Say why the newest closed window, of the live version if it has one, has no figure; empty: it has one."""
+    newest = max(closed, key=lambda window: (window.version == live, _by_time(window)), default=None)
+    if newest is None or table.quality_metric in newest.metrics:
+        return ""
+    reason = newest.absent.get(table.quality_metric, "not enough data")
+    what = (
+        f"Window {newest.number} of {newest.model}:{newest.version}, {figures.count(newest.rows)} labelled decisions,"
+    )
+    return f"{what} has no {metric_name(table.quality_metric)}: {reason}."
+
+
+def _make_speed(traffic: Traffic, now: datetime) -> Figure | None:
+    if not traffic.last_at:
+        return None
+    note = f"last decision {figures.ago(traffic.last_at, now)}"
+    speed = figures.rate(traffic.last_minute, timedelta(minutes=1)) if traffic.last_minute else None
+    if speed is None:
+        return Figure("0", "decisions in the last minute", note)
+    return Figure(speed[0], f"decisions {speed[1]}", f"over the last minute; {note}")
 
 
 def _make_check(check: Check) -> CheckLine:
@@ -228,10 +252,12 @@ def _make_quality_row(window: QualityWindow, point: Point, now: datetime) -> Qua
     )
 
 
-def _make_quality_figure(window: QualityWindow, point: Point, table: ModelTable, live: int | None) -> Figure:
+def _make_quality_figure(
+    window: QualityWindow, point: Point, table: ModelTable, live: int | None, *, has_closed: bool
+) -> Figure:
     note = f"window {window.number} · {figures.count(window.rows)} labelled decisions of {point.group}"
     is_live = window.version == live
-    if not is_live and live is not None:
+    if not is_live and live is not None and not has_closed:
         note += f"; {window.model}:{live} has no closed window yet"
     unit = metric_name(table.quality_metric)
     href = f"/models/{window.model}#quality"
@@ -248,13 +274,17 @@ def _reach(features: Sequence[FeatureDrift]) -> float:
 def _make_bar(feature: FeatureDrift, reach: float) -> Bar:
     return Bar(
         feature=feature.feature,
-        value=figures.metric(feature.psi),
+        value=figures.metric(feature.psi) if feature.unknown is None else _show_unknown(feature),
         width=f"{max(100 * feature.psi / reach, 0.6):.2f}",
         limit_x="" if feature.limit is None else f"{100 * feature.limit / reach:.2f}",
         state=feature.state,
         is_over=feature.state in ("alarm", "over limit"),
         trend=draw_spark(feature.trend),
     )
+
+
+def _show_unknown(feature: FeatureDrift) -> str:
+    return f"{figures.metric(feature.psi)}, {figures.share(feature.unknown or 0.0)} unknown"
 
 
 def _describe_window(table: DriftTable) -> str:
@@ -264,10 +294,11 @@ def _describe_window(table: DriftTable) -> str:
 def _make_open_window(traffic: Traffic, live: int | None) -> tuple[Figure | None, int]:
     if not traffic.versions:
         return None, 0
-    newest = next((found for found in traffic.versions if found.version == live), traffic.versions[0])
-    note = f"of {figures.count(newest.window_rows)} in the open window of {traffic.model}:{newest.version}"
-    filled = round(100 * newest.open_rows / newest.window_rows)
-    return Figure(figures.count(newest.open_rows), "decisions", note), filled
+    newest = traffic.versions[0]
+    version, rows = (newest.version, newest.open_rows) if live is None else (live, 0)
+    rows = next((found.open_rows for found in traffic.versions if found.version == version), rows)
+    note = f"of {figures.count(newest.window_rows)} in the open window of {traffic.model}:{version}"
+    return Figure(figures.count(rows), "decisions", note), round(100 * rows / newest.window_rows)
 
 
 def _by_time(window: Window | QualityWindow) -> tuple[str, int, int]:

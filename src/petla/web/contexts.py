@@ -216,6 +216,8 @@ class IncidentPage(msgspec.Struct, frozen=True, kw_only=True):
     retraining: tuple[Row, ...]
     approval_href: str
     outcome: str
+    # why nothing was done yet; empty: it is over
+    waits: str
     can_acknowledge: bool
     can_resolve: bool
     fault: str = ""

@@ -60,6 +60,8 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[QualityRow, ...]
     # what to do while there is none
     empty: str
+    # why the newest closed window has no figure; empty: it has one
+    unjudged: str
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +89,8 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
     n_over: int
     limit: str
     empty: str
+    # features that are not watched, with the reason
+    unwatched: tuple[str, ...]
 
 
 class TrafficBlock(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from petla.data.profile.binning import count_values
 from petla.data.profile.columns import ColumnProfile, Kind, Profile
 from petla.data.profile.profiles import profile_frame, profile_numbers
+from petla.monitoring.drift import psi
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False, width=32)
 NUMBERS = st.lists(
@@ -160,3 +161,49 @@ def test_input_stays_as_it_was() -> None:
     profile_numbers("x", values)
 
     assert values.tolist() == frame["x"].to_list() == [3.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("share", "heavy", "others", "shifted"),
+    [
+        (0.97, 0.0, (1.0, 50.0), (1.0, 50.0)),
+        (0.92, 0.0, (1.0, 50.0), (1.0, 50.0)),
+        (0.97, 50.0, (0.0, 100.0), (51.0, 100.0)),
+        (0.97, 50.0, (0.0, 49.0), (60.0, 70.0)),
+        (0.97, 0.0, (1.0, 50.0), (-9.0, -1.0)),
+        (0.08, 0.0, (1.0, 50.0), (0.0, 0.0)),
+    ],
+)
+def test_value_that_most_rows_have_is_told_from_all_others(
+    share: float, heavy: float, others: tuple[float, float], shifted: tuple[float, float]
+) -> None:
+    chance = np.random.default_rng(0)
+    values = np.where(chance.random(4_000) < share, heavy, chance.uniform(*others, 4_000))
+    column = profile_numbers("refund", values)
+
+    counts = count_values(column, pl.Series(chance.uniform(*shifted, 1_000)))
+
+    assert psi(column.counts, counts) > 1
+    assert len(column.edges) <= 19
+    assert list(column.edges) == sorted(set(column.edges))
+    assert count_values(column, pl.Series(values)).tolist() == list(column.counts)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pl.Series([1_700_000_000_000_000_000 + i for i in range(400)]),
+        pl.Series([2**53 + i for i in range(400)]),
+        pl.Series([-(2**60) - i for i in range(400)]),
+        pl.Series([2**63 + i for i in range(400)], dtype=pl.UInt64),
+        pl.Series([10**30 + i for i in range(400)], dtype=pl.Int128),
+        pl.Series([f"{10**17 + i}.25" for i in range(400)]).cast(pl.Decimal(38, 2)),
+    ],
+    ids=lambda ids: str(ids.dtype),
+)
+def test_whole_numbers_too_large_for_a_float_are_counted_as_they_are(ids: pl.Series) -> None:
+    column = _profile("id", ids)
+    twice = _profile("id", pl.concat([ids, ids.head(1)]))
+
+    assert (column.distinct, column.top) == (400, ())
+    assert (twice.distinct, [count for _, count in twice.top]) == (400, [2])

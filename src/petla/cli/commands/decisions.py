@@ -53,7 +53,7 @@ def list_all(
         return
     rows = [
         (
-            *(d.id, d.at[:19], f"{d.model}:{d.version}", d.arm, d.served_by, d.label, d.score, d.truth),
+            *(d.id, d.at[:19], f"{d.model}:{d.version}", d.arm, d.served_by, _word(d.label), d.score, _word(d.truth)),
             *(", ".join(d.flags), d.subject, d.latency_us),
         )
         for d in found
@@ -116,3 +116,8 @@ def summary(context: typer.Context, as_json: AsJson = False) -> None:
         say(f"damaged and kept aside: {path}")
     if lost := describe_losses(found.lost):
         say(f'{lost}: serving.spool_full = "serve"')
+
+
+def _word(label: object) -> object:
+    """Return a boolean as JSON writes it: yes and no may be classes."""
+    return str(label).lower() if isinstance(label, bool) else label

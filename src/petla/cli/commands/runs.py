@@ -131,6 +131,8 @@ def _print_result(name: str, result: "TrainResult") -> None:
     else:
         _print_run(result.run)
     say(f"  {result.verdict.packaged}")
+    if result.metrics:
+        say(f"on the holdout: {_figures(result.metrics)}")
     for check in result.verdict.checks:
         say(f"  {'passed' if check.passed else 'FAILED'}  {check.name}: {check.message}")
     if result.verdict.passed:

@@ -50,6 +50,9 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     ]
     head = ("model", "live", "standby", "beside it", "decisions", "incidents", "approvals", "reviews")
     print_table(head, rows, empty="petla.toml names no model yet; next: add a table such as [models.delay]")
+    for model in found.models:
+        if model.waits:
+            say(f"{model.model}: an alarm is open; {model.waits}; next: petla incidents list")
     if lost := describe_losses(found.lost):
         say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
 

@@ -17,6 +17,8 @@ from petla.core.project.tables import METRICS_OF_TASK, PROJECT_FILE, DatasetTabl
 
 # Metrics that are shares; every other metric but r2 starts at 0 and has no upper end.
 _SHARES: frozenset[Metric] = frozenset({"accuracy", "auc", "f1", "precision", "recall"})
+# a metric that decisions do not give
+_OF_NO_DECISION = ("multiclass", "log_loss")
 # None: the project has a file of this path; else what to do instead
 Look = Callable[[str], str | None]
 
@@ -149,6 +151,9 @@ def _check_metrics(model: ModelTable, _: Mapping[str, DatasetTable]) -> list[Fau
         "gates.minimum": (model.gates.minimum, model.gate_metric),
         "monitor.quality_limit": (model.monitor.quality_limit, model.quality_metric),
     }
+    if model.monitor.quality_limit is not None and (model.task, model.quality_metric) == _OF_NO_DECISION:
+        message = "can never be judged: a decision holds the probability of its own class only, so it gives no log_loss"
+        faults.append(Fault("monitor.quality_limit", message, 'set monitor.quality_metric = "accuracy"'))
     for key, (limit, metric) in limits.items():
         lowest, highest = (-math.inf if metric == "r2" else 0.0), (1.0 if metric in _SHARES | {"r2"} else math.inf)
         if limit is not None and not lowest <= limit <= highest:

@@ -54,6 +54,8 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     edges: tuple[float, ...] = ()
     # the most frequent values as text, at most 50; booleans are "false" and "true"
     categories: tuple[str, ...] = ()
+    # categories: the values that are less frequent than those, by frequency; so all values of the column are known
+    rare: tuple[str, ...] = ()
     counts: tuple[int, ...] = ()
     # false: the table is so large that distinct values, quantiles and counts were estimated from every n-th row
     is_exact: bool = True

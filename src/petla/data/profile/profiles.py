@@ -21,6 +21,8 @@ _CATEGORY_DISTINCT = 1_000
 _CATEGORY_SHARE = 0.5
 # So few distinct values are categories however few the rows are.
 _ALWAYS_CATEGORY = 10
+# from here on, different whole numbers may be the same 64-bit float
+_EXACT_INTEGERS = 2.0**53
 # numbers listed one by one
 _TOP, _TOP_SHARE = 10, 0.001
 
@@ -88,7 +90,8 @@ def _profile_values(values: pl.Series) -> ColumnProfile:
     match kind:
         case Kind.NUMBER | Kind.INTEGER:
             floats = values.cast(pl.Float64).fill_null(math.nan)
-            return profile_numbers(values.name, floats.to_numpy(), kind=kind)
+            column = profile_numbers(values.name, floats.to_numpy(), kind=kind)
+            return column if _fits_float(values.dtype, column) else _count_exactly(column, values)
         case Kind.TIMESTAMP:
             times = TimeFeatures()
             times.update(values)
@@ -111,6 +114,23 @@ def find_kind(dtype: pl.DataType) -> Kind:
     if dtype.is_temporal() and dtype != pl.Duration:
         return Kind.TIMESTAMP
     return Kind.TEXT
+
+
+def _fits_float(dtype: pl.DataType, column: ColumnProfile) -> bool:
+    """Whether different values of a column are different as 64-bit floats."""
+    if dtype.is_float():
+        return True
+    widest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0))
+    return dtype.is_integer() and widest < _EXACT_INTEGERS
+
+
+def _count_exactly(column: ColumnProfile, values: pl.Series) -> ColumnProfile:
+    """Return the profile of floats with its distinct and most frequent values counted as they are written."""
+    counted = values.drop_nulls().rename("value").value_counts()
+    is_much = (pl.col("count") >= 2) & (pl.col("count") >= _TOP_SHARE * column.rows)
+    top = counted.filter(is_much).sort("count", "value", descending=[True, False]).head(_TOP)
+    pairs = zip(top["value"].cast(pl.Float64).to_list(), top["count"].to_list(), strict=True)
+    return msgspec.structs.replace(column, distinct=counted.height, top=tuple(pairs))
 
 
 def _profile_boolean(values: pl.Series) -> ColumnProfile:
@@ -150,7 +170,8 @@ def _profile_categories(texts: pl.Series) -> ColumnProfile:
         return _profile_other(texts, Kind.TEXT, distinct=n_distinct)
     counted = texts.drop_nulls().rename("value").value_counts()
     # ties in order of the text, so that the result does not depend on the order of the rows
-    top = counted.sort("count", "value", descending=[True, False]).head(CATEGORIES)
+    ordered = counted.sort("count", "value", descending=[True, False])
+    top = ordered.head(CATEGORIES)
     counts = top["count"].to_list()
     return ColumnProfile(
         name=texts.name,
@@ -159,6 +180,7 @@ def _profile_categories(texts: pl.Series) -> ColumnProfile:
         missing=missing,
         distinct=n_distinct,
         categories=tuple(top["value"].to_list()),
+        rare=tuple(ordered["value"].slice(CATEGORIES).to_list()),
         counts=(*counts, n_values - sum(counts), missing),
     )
 
@@ -203,15 +225,23 @@ def _quantiles_of(ordered: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _edges_of(ordered: NDArray[np.float64], *, n_distinct: int) -> NDArray[np.float64]:
-    """Few distinct values get a bin each, with one below and one above them; many get bins of about equal counts."""
+    """Return a bin for each of few distinct values, with one below and one above them; else bins of about equal counts.
+
+    A value that two or more of the quantiles have gets a bin of its own too: zeros are never counted with what is just
+    above them. Such a value takes the places of at least two edges, so there are at most 19.
+    """
     if ordered.size == 0:
         return ordered
     if n_distinct < BINS - 1:
         distinct = _distinct_of(ordered)
         return np.append(distinct, np.nextafter(distinct[-1], np.inf))
-    edges = _distinct_of(_quantiles_of(ordered)[1:-1])
-    # an edge at the smallest value has nothing below it
-    return edges if edges[0] > ordered[0] or edges.size == 1 else edges[1:]
+    inner, n_ranks = np.unique(_quantiles_of(ordered)[1:-1], return_counts=True)
+    is_heavy = n_ranks > 1
+    above = np.nextafter(inner[is_heavy], np.inf)
+    if inner[0] == ordered[0] and not is_heavy[0]:
+        # nothing is below the smallest value, so its bin needs no lower edge
+        inner[0] = np.nextafter(inner[0], np.inf)
+    return np.union1d(inner, above)
 
 
 def _mean_of(finite: NDArray[np.float64]) -> float | None:

@@ -167,13 +167,15 @@ class _ColumnSketch:
         """Return the categories of a column of texts, which are known exactly."""
         counted = self._frequencies.counts if self._frequencies is not None else None
         if counted is None or not is_category(len(counted), present):
-            return {"kind": Kind.TEXT, "categories": (), "counts": (present, self._missing)}
-        top = sorted(counted.items(), key=lambda item: (-item[1], item[0]))[:CATEGORIES]
+            return {"kind": Kind.TEXT, "categories": (), "rare": (), "counts": (present, self._missing)}
+        ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
+        top = ordered[:CATEGORIES]
         counts = tuple(count for _, count in top)
         return {
             "kind": Kind.CATEGORY,
             "distinct": len(counted),
             "categories": tuple(text for text, _ in top),
+            "rare": tuple(text for text, _ in ordered[CATEGORIES:]),
             "counts": (*counts, present - sum(counts), self._missing),
         }
 

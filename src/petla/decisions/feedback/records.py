@@ -1,6 +1,6 @@
 """Rows of feedback, and feedback joined to its decisions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,8 +8,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, func, insert, select
 
 from petla.decisions import records
-from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, judge_arrivals
+from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, Reader, judge_arrivals
 from petla.decisions.record import FeedbackStatus, Labelled, LoggedFeedback, Truth
+from petla.models import records as versions
+from petla.models.runtime.labels import make_reader
 from petla.storage.tables import decisions, feedback
 
 _PAGE_ROWS = 5_000
@@ -37,7 +39,10 @@ def add_feedback(
         return {}
     ids = sorted({arrival.decision_id for arrival in arrivals})
     truths = _list_truths(connection, project, ids)
-    judged = judge_arrivals(arrivals, records.list_moments(connection, project, ids), truths, kept_since)
+    makers = records.list_makers(connection, project, ids)
+    decided_at = {name: maker.at for name, maker in makers.items()}
+    readers = _list_readers(connection, project, makers)
+    judged = judge_arrivals(arrivals, decided_at, truths, kept_since, readers)
     connection.execute(insert(feedback), [_row_of(project, each) for each in judged])
     counts: dict[FeedbackStatus, int] = {}
     for each in judged:
@@ -101,26 +106,17 @@ def list_labelled(
     Args:
         after_feedback: only feedback rows with a number above this.
     """
-    d, f = decisions.c, feedback.c
-    query = (
-        select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.arm, d.label, d.score, f.truth)
-        .select_from(_labelled())
-        .where(records.belongs(project, model, version), _is_after(project, after_feedback), _is_newest)
-        .order_by(f.seq)
-        .limit(limit)
-    )
-    return [
-        Labelled(
-            feedback_seq=row.feedback_seq,
-            decision_seq=row.decision_seq,
-            at=row.at,
-            arm=row.arm,
-            label=_value(row.label),
-            score=row.score,
-            truth=_value(row.truth),
-        )
-        for row in connection.execute(query)
-    ]
+    is_wanted = and_(records.belongs(project, model, version), _is_after(project, after_feedback))
+    return _list_joined(connection, is_wanted, limit)
+
+
+def list_reported(
+    connection: Connection, project: str, model: str, version: int, *, after_feedback: int, limit: int
+) -> list[Labelled]:
+    """Do the same as `list_labelled` with the labels that cannot be used among the others."""
+    statuses = (*EFFECTIVE, FeedbackStatus.UNKNOWN_CLASS)
+    is_wanted = and_(records.belongs(project, model, version), _is_after(project, after_feedback, statuses))
+    return _list_joined(connection, is_wanted, limit)
 
 
 def list_newest_labelled(
@@ -157,6 +153,29 @@ def delete_feedback(connection: Connection, project: str, until: str, limit: int
     return n_rows
 
 
+def _list_joined(connection: Connection, is_wanted: ColumnElement[bool], limit: int) -> list[Labelled]:
+    d, f = decisions.c, feedback.c
+    query = (
+        select(f.seq.label("feedback_seq"), d.seq.label("decision_seq"), d.at, d.arm, d.label, d.score, f.truth)
+        .select_from(_labelled())
+        .where(is_wanted, _is_newest)
+        .order_by(f.seq)
+        .limit(limit)
+    )
+    return [
+        Labelled(
+            feedback_seq=row.feedback_seq,
+            decision_seq=row.decision_seq,
+            at=row.at,
+            arm=row.arm,
+            label=_value(row.label),
+            score=row.score,
+            truth=_value(row.truth),
+        )
+        for row in connection.execute(query)
+    ]
+
+
 def _list_truths(connection: Connection, project: str, ids: Sequence[str]) -> dict[str, Truth]:
     truths: dict[str, Truth] = {}
     for start in range(0, len(ids), _IDS_PER_QUERY):
@@ -164,6 +183,17 @@ def _list_truths(connection: Connection, project: str, ids: Sequence[str]) -> di
         query = select(feedback.c.decision_id, feedback.c.truth).where(about, feedback.c.status.in_(EFFECTIVE))
         truths |= {name: _value(text) for name, text in connection.execute(query.order_by(feedback.c.seq))}
     return truths
+
+
+def _list_readers(connection: Connection, project: str, makers: Mapping[str, records.Maker]) -> dict[str, Reader]:
+    """Return id -> what reads a label of the version that decided; a version that is not registered has none."""
+    readers: dict[tuple[str, int], Reader] = {}
+    for model, version in {(maker.model, maker.version) for maker in makers.values()}:
+        found = versions.find_version(connection, project, model, version)
+        if found is not None:
+            readers[model, version] = make_reader(found.certificate.signature)
+    pairs = ((name, readers.get((maker.model, maker.version))) for name, maker in makers.items())
+    return {name: reader for name, reader in pairs if reader is not None}
 
 
 def _row_of(project: str, judged: Judged) -> dict[str, Any]:
@@ -182,9 +212,9 @@ def _labelled() -> Any:  # noqa: ANN401 - SQLAlchemy's join
     return feedback.join(decisions, records.is_about)
 
 
-def _is_after(project: str, feedback_seq: int) -> ColumnElement[bool]:
+def _is_after(project: str, feedback_seq: int, statuses: Sequence[FeedbackStatus] = EFFECTIVE) -> ColumnElement[bool]:
     # NOTE: the project once more, although the join says it: only so the index of what came after a row is used.
-    return and_(feedback.c.project == project, feedback.c.seq > feedback_seq, feedback.c.status.in_(EFFECTIVE))
+    return and_(feedback.c.project == project, feedback.c.seq > feedback_seq, feedback.c.status.in_(statuses))
 
 
 def _value(text: str) -> Truth:

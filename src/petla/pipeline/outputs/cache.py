@@ -34,7 +34,7 @@ class StepRecord(msgspec.Struct, frozen=True, kw_only=True):
     format: Format
     # digest of the output's bytes
     output: str
-    # the numbers of an output that is a dict of numbers
+    # the finite numbers of an output that is a dict
     figures: dict[str, float]
     seconds: float
     # of a pickle, in hexadecimal digits

@@ -36,7 +36,7 @@ class Encoded(msgspec.Struct, frozen=True):
 
     format: Format
     content: bytes
-    # the numbers of a dict of numbers
+    # the finite numbers of a dict
     figures: dict[str, float] = {}
 
 
@@ -94,12 +94,21 @@ def is_plain(value: object) -> bool:
 
 
 def _list_figures(value: Any) -> dict[str, float]:  # noqa: ANN401 - whatever a step returns
-    """Return the finite numbers of a dict of numbers; nothing for any other value."""
-    if type(value) is not dict or not all(isinstance(key, str) for key in value):
+    """Return the finite numbers of a dict, whatever else it holds; nothing for any other value."""
+    if type(value) is not dict:
         return {}
-    if not all(isinstance(each, Real) and not isinstance(each, bool) for each in value.values()):
-        return {}
-    return {key: float(each) for key, each in value.items() if math.isfinite(each)}
+    found = {key: _find_number(each) for key, each in value.items() if isinstance(key, str)}
+    return {key: number for key, number in found.items() if number is not None}
+
+
+def _find_number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _encode_frame(value: Any) -> bytes | None:  # noqa: ANN401 - frames of four libraries

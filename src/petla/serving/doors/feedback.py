@@ -42,6 +42,7 @@ async def take_feedback(plane: Plane, visit: Visit) -> Answer:
     """
     feedback = decode_feedback(visit.body, time.time_ns())
     await plane.recorder.record_feedback(feedback)
+    plane.metrics.feedback_unknown_class += sum(not plane.is_label(each.truth) for each in feedback)
     return answer_json(b'{"accepted":%d}' % len(feedback), 202)
 
 

@@ -3,6 +3,7 @@
 from petla.incidents.incident import Evidence, Incident, IncidentState
 from petla.incidents.incidents import get_incident, list_incidents
 from petla.incidents.playbooks import playbook_of
+from petla.loop.controller import explain_waiting
 from petla.loop.retraining.retrainings import list_retrainings
 from petla.loop.retraining.states import Retraining
 from petla.storage.workspace import Workspace
@@ -58,6 +59,7 @@ def make_incident(ws: Workspace, incident_id: int, *, fault: str = "", typed: st
         retraining=_describe_retraining(ws, retraining),
         approval_href=f"/approvals/{retraining.approval_id}" if retraining and retraining.approval_id else "",
         outcome=incident.outcome,
+        waits=_explain_waiting(ws, incident),
         can_acknowledge=incident.state is IncidentState.OPEN,
         can_resolve=not incident.is_resolved,
         fault=fault,
@@ -110,6 +112,12 @@ def _make_timeline(ws: Workspace, incident: Incident) -> tuple[Step, ...]:
         ),
     ]
     return tuple(step for step in steps if step.is_done or not incident.is_resolved)
+
+
+def _explain_waiting(ws: Workspace, incident: Incident) -> str:
+    """Say why nothing was done; empty: it is over, or petla.toml names its model no more."""
+    is_open = not incident.is_resolved and incident.model in ws.project.models
+    return explain_waiting(ws, incident) if is_open else ""
 
 
 def _make_alarm(ws: Workspace, evidence: Evidence) -> AlarmLine:

@@ -9,6 +9,7 @@ from petla.deployments.deploy import Deployment, find_deployment
 from petla.incidents.incident import Incident
 from petla.incidents.incidents import list_unresolved
 from petla.loop.approvals import Approval, ApprovalState, list_approvals
+from petla.loop.controller import explain_waiting
 from petla.loop.retraining.retrainings import list_retrainings
 from petla.loop.retraining.states import Retraining, RetrainingState
 from petla.models.registry import list_versions
@@ -22,6 +23,7 @@ from petla.web.pages.rollout import show_shares
 from petla.web.pieces import Badge, Figure, Row
 
 _BARS_SHOWN = 5
+_QUIET = "All quiet"
 _STOP_OF = {name: i for i, name in enumerate(STOPS)}
 _STAGES: dict[RetrainingState, tuple[str, str]] = {
     RetrainingState.WANTED: ("Retrain", "Collecting fresh labelled decisions to retrain on"),
@@ -52,6 +54,9 @@ def make_overview(ws: Workspace) -> OverviewPage:
         figures.plural(len(unresolved), "incident") + " not resolved",
     ]
     headline = _make_headline(n_live, len(waiting), len(unresolved), sum(n for _, n in reviews))
+    unjudged = [card.name for card in cards if card.live and card.quality.unjudged]
+    if headline == _QUIET and unjudged:
+        headline = f"The quality of {', '.join(unjudged)} is not judged"
     return OverviewPage(headline=headline, detail=" · ".join(parts), notes=notes, models=cards)
 
 
@@ -60,7 +65,8 @@ def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None =
     deployed = find_deployment(ws, name)
     unresolved = list_unresolved(ws, model=name)
     under_way = next(iter(list_retrainings(ws, model=name, is_open=True, limit=1)), None)
-    stop, stage = _find_stage(deployed, unresolved, under_way)
+    quality = make_quality(ws, name, table, deployed.live if deployed else None)
+    stop, stage = _find_stage(ws, deployed, unresolved, under_way, quality.unjudged)
     action, command = ("", "") if deployed else _find_next(ws, name)
     return ModelCard(
         name=name,
@@ -76,8 +82,8 @@ def make_card(ws: Workspace, name: str, table: ModelTable, *, bars: int | None =
         ),
         loop=draw_loop(stop, is_alarmed=bool(unresolved)),
         stage=stage,
-        badge=_make_badge(deployed, unresolved),
-        quality=make_quality(ws, name, table, deployed.live if deployed else None),
+        badge=_make_badge(deployed, unresolved, quality.unjudged),
+        quality=quality,
         drift=make_drift(ws, name, deployed.live if deployed else None, shown=bars),
         traffic=make_traffic(ws, name, deployed.live if deployed else None),
         incidents=_make_incidents(unresolved),
@@ -95,11 +101,15 @@ def _make_headline(n_live: int, n_waiting: int, n_unresolved: int, n_reviews: in
         return "One incident needs a look" if n_unresolved == 1 else f"{n_unresolved} incidents need a look"
     if n_reviews:
         return "One decision waits for a person" if n_reviews == 1 else f"{n_reviews:,} decisions wait for a person"
-    return "All quiet" if n_live else "Nothing is live yet"
+    return _QUIET if n_live else "Nothing is live yet"
 
 
 def _find_stage(
-    deployed: Deployment | None, unresolved: Sequence[Incident], under_way: Retraining | None
+    ws: Workspace,
+    deployed: Deployment | None,
+    unresolved: Sequence[Incident],
+    under_way: Retraining | None,
+    unjudged: str,
 ) -> tuple[int | None, str]:
     if deployed is None:
         return None, "Not on its way yet"
@@ -107,14 +117,18 @@ def _find_stage(
         stop, sentence = _STAGES[under_way.state]
         return _STOP_OF[stop], sentence
     if unresolved:
-        return _STOP_OF["Alarm"], "An alarm is open; no retraining is under way"
+        return _STOP_OF["Alarm"], f"An alarm is open; {explain_waiting(ws, unresolved[0])}"
+    if unjudged:
+        return _STOP_OF["Watch"], "Serving, but nobody knows how good: the newest window of labels has no figure"
     return _STOP_OF["Watch"], "Serving, and every window is watched"
 
 
-def _make_badge(deployed: Deployment | None, unresolved: Sequence[Incident]) -> Badge:
+def _make_badge(deployed: Deployment | None, unresolved: Sequence[Incident], unjudged: str) -> Badge:
     if deployed is None:
         return Badge("not live", "calm")
-    return Badge("incident", "bad") if unresolved else Badge("healthy", "good")
+    if unresolved:
+        return Badge("incident", "bad")
+    return Badge("not judged", "warm") if unjudged else Badge("healthy", "good")
 
 
 def _make_incidents(unresolved: Sequence[Incident]) -> Figure:
