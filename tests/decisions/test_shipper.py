@@ -55,11 +55,11 @@ def any_shop(tmp_path: Path, database_address: str) -> Iterator[Workspace]:
 
 def test_shipping_works_on_every_database(any_shop: Workspace) -> None:
     ws = any_shop
-    spool(ws, [make_decision(i) for i in range(5)], [make_feedback(0, "yes"), make_feedback(9)])
+    spool(ws, [make_decision(i) for i in range(5)], [make_feedback(0, "True"), make_feedback(9)])
 
     assert ship(ws) == Shipped(decisions=5, feedback=2, unknown_feedback=1)
     assert count_known(ws, ["id-0", "id-4", "id-5"]) == 2
-    assert get_decision(ws, "id-0").truth == "yes"
+    assert get_decision(ws, "id-0").truth is True
 
 
 def test_row_holds_the_decision_in_the_words_of_the_signature(shop: Workspace) -> None:
