@@ -321,13 +321,13 @@ quality_windows = Table(
     *_of_window(),
     # JSON: metric -> value
     Column("metrics", Text, nullable=False),
+    # newest feedback row that was counted
+    Column("last_feedback", BigInteger, nullable=False),
+    *_texts("started_at", "ended_at"),
     # JSON: metric -> why these labels do not give it
     Column("absent", Text, nullable=False, server_default="{}"),
     # labels that are no class of the model, or no number
     Column("unusable", Integer, nullable=False, server_default="0"),
-    # newest feedback row that was counted
-    Column("last_feedback", BigInteger, nullable=False),
-    *_texts("started_at", "ended_at"),
     PrimaryKeyConstraint("project", "model", "version", "number"),
 )
 
@@ -343,11 +343,11 @@ findings = Table(
     *_texts("what", "measure"),
     Column("value", Float, nullable=False),
     Column("limit", Float),
-    # why it was not judged
-    Column("note", Text, nullable=False, server_default=""),
     Column("rows", Integer, nullable=False),
     Column("is_alarm", Boolean, nullable=False),
     Column("at", Text, nullable=False),
+    # why it was not judged
+    Column("note", Text, nullable=False, server_default=""),
     Index("findings_by_window", "project", "model", "version", "kind", "window"),
     Index("findings_by_alarm", "project", "model", "version", "kind", "is_alarm", "id"),
 )
