@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from petla.core.digests import check_digest, check_md5
@@ -40,6 +40,7 @@ def lies_below(path: str, root: str = "/project") -> bool:
     return whole.startswith(f"{root}/")
 
 
+@example(".\\")
 @given(PATHS)
 @settings(deadline=None, max_examples=500)
 def test_a_checked_path_lies_below_its_folder(path: str) -> None:

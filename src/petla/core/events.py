@@ -22,8 +22,8 @@ def escape_controls(text: str) -> str:
     The form is that of JSON, so that a JSON document stays the same one.
 
     Example:
-        >>> escape_controls("caf\u00e9\x1b[2J")
-        'caf\u00e9\\u001b[2J'
+        >>> escape_controls("rows\x1b[2J")
+        'rows\\u001b[2J'
     """
     return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

@@ -144,7 +144,7 @@ def _find_reason(path: str) -> str:
         return "holds a NUL"
     if ".." in windows:
         return "leads upwards by '..'"
-    if "" in parts or "." in parts:
+    if "" in parts or "." in windows:
         return "has an empty part"
     if reserved := next((part for part in windows if part.casefold() in _RESERVED), ""):
         return f"lies in {reserved}, which is never data"
