@@ -89,7 +89,9 @@ def test_limit_counts_what_comes_out(tmp_path: Path, pack: "type") -> None:
     assert (fits.status, large.status) == (200, 413)
 
 
-@pytest.mark.parametrize("body", [gzip.compress(bytes(200_000_000), 9, mtime=0), gzip.compress(bytes(4_000_000), mtime=0) * 50])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(bytes(200_000_000), 9, mtime=0), gzip.compress(bytes(4_000_000), mtime=0) * 50]
+)
 def test_bomb_takes_no_more_memory_than_the_limit(body: bytes) -> None:
     tracemalloc.start()
     try:
