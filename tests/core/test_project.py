@@ -30,7 +30,7 @@ FAULTS = [
     ("[servin]", "servin", ["unknown key"], "did you mean 'serving'?"),
     ("[models.delay.gates]\nzzz = 1", "models.delay.gates.zzz", ["unknown key"], "known: confidence, dirty_rows"),
     ("[serving]\nport = 'x'", "serving.port", ["'x'", "a whole number at least 0 and at most 65535"], ""),
-    ("[serving]\nport = true", "serving.port", ["True", "a whole number"], ""),
+    ("[serving]\nport = true", "serving.port", ["true", "a whole number"], ""),
     ("[serving]\nport = 65536", "serving.port", ["65536", "at most 65535"], ""),
     ("[serving]\nhost = ''", "serving.host", ["''", "a text that is not empty"], ""),
     ("serving = 3", "serving", ["3", "a table"], ""),

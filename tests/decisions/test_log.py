@@ -4,11 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import polars as pl
 import pytest
 from sqlalchemy import event
 
 from petla.core.errors import InvalidError, NotFoundError
+from petla.data.profile.columns import Kind
 from petla.decisions.export import export_labelled
 from petla.decisions.log import (
     count_decisions,
@@ -20,9 +22,12 @@ from petla.decisions.log import (
 )
 from petla.decisions.record import Wanted
 from petla.decisions.shipper import ship
+from petla.models.conversion.features import list_rows
+from petla.models.package import ONNX_FILE, store_package
+from petla.models.signature import InputField
 from petla.storage.workspace import Workspace
 from tests.decisions.logged import make_decision, make_feedback, spool
-from tests.deployments.tiny import MODEL, add_version, open_shop
+from tests.deployments.tiny import MODEL, add_version, make_onnx, make_package, open_shop, register
 
 
 @pytest.fixture
@@ -155,3 +160,63 @@ def test_export_refuses_other_files(shop: Workspace, tmp_path: Path) -> None:
 def test_export_of_a_model_without_versions_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="has no version"):
         export_labelled(open_shop(tmp_path), MODEL, tmp_path / "fresh.parquet", rows=10)
+
+
+def test_export_converts_each_row_by_itself_and_leaves_out_what_does_not_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ws = open_shop(tmp_path)
+    kinds = {"at": (Kind.TIMESTAMP, "datetime[us]"), "day": (Kind.TIMESTAMP, "date"), "n": (Kind.INTEGER, "int8")}
+    inputs = tuple(InputField(name, kind, is_nullable=True, dtype=dtype) for name, (kind, dtype) in kinds.items())
+    package = make_package()
+    package = msgspec.structs.replace(package, signature=msgspec.structs.replace(package.signature, inputs=inputs))
+    register(ws, package, store_package(ws, package, {ONNX_FILE: make_onnx(-4.0)}))
+    columns = {"at": pl.Datetime("us"), "day": pl.Date, "n": pl.Int8, "is_fraud": pl.Boolean}
+    (tmp_path / "data").mkdir()
+    pl.DataFrame(schema=columns).write_parquet(tmp_path / "data" / "orders.parquet")
+    # as the log of an earlier release may hold them
+    rows: list[tuple[Any, ...]] = [
+        ("2026-03-01T15:00:00", "2026-03-01", 1),
+        ("2026-03-01T17:00:00+02:00", "2026-03-01T00:00:00", -128),
+        ("14.08.2024 00:00", "2026-03-01", 1),
+        ("2026-03-01T15:00:00.123456789Z", None, None),
+        ("2026-03-01", "2026-03-01", 1000),
+        (None, "2026-03-01T12:00:00", 1),
+    ]
+    spool(ws, [msgspec.structs.replace(make_decision(i), inputs=row) for i, row in enumerate(rows)])
+    spool(ws, [make_feedback(i) for i in range(len(rows))])
+    ship(ws)
+    target = tmp_path / "fresh.parquet"
+
+    assert export_labelled(ws, MODEL, target, rows=10) == 3
+
+    frame = pl.read_parquet(target)
+    assert dict(frame.schema) == columns
+    assert frame.select(pl.col("at").dt.to_string("iso"), pl.col("day").dt.to_string("iso"), "n").rows() == [
+        ("2026-03-01 15:00:00.000000", "2026-03-01", 1),
+        ("2026-03-01 15:00:00.000000", "2026-03-01", -128),
+        ("2026-03-01 15:00:00.123456", None, None),
+    ]
+    (said,) = [each for each in caplog.records if each.message == "export.left_out"]
+    assert (said.__dict__["rows"], said.__dict__["decision"], said.__dict__["field"]) == (3, "id-2", "at")
+
+
+def test_export_has_the_types_of_the_signature_where_no_file_says_them(tmp_path: Path) -> None:
+    ws = open_shop(tmp_path)
+    types = ("date", "time", "datetime[ns]", "datetime[us, Europe/Warsaw]", "")
+    inputs = tuple(InputField(f"f{i}", Kind.TIMESTAMP, is_nullable=True, dtype=dtype) for i, dtype in enumerate(types))
+    package = make_package()
+    package = msgspec.structs.replace(package, signature=msgspec.structs.replace(package.signature, inputs=inputs))
+    register(ws, package, store_package(ws, package, {ONNX_FILE: make_onnx(-4.0)}))
+    row = ("2026-03-01", "15:00:00", "2026-03-01T15:00:00.123456789", "2026-03-01T15:00:00Z", "2026-03-01T15:00:00")
+    spool(ws, [msgspec.structs.replace(make_decision(0), inputs=row)])
+    spool(ws, [make_feedback(0)])
+    ship(ws)
+    target = tmp_path / "fresh.parquet"
+
+    assert export_labelled(ws, MODEL, target, rows=10) == 1
+
+    frame = pl.read_parquet(target).drop("is_fraud")
+    expected = [pl.Date(), pl.Time(), pl.Datetime("ns"), pl.Datetime("us", "Europe/Warsaw"), pl.Datetime("us")]
+    assert list(frame.schema.values()) == expected
+    assert list_rows(frame, package.signature) == [row]

@@ -12,6 +12,7 @@ from petla.data.profile.columns import Kind
 from petla.gates.service import check_dirty_rows, check_latency
 from petla.models.conversion.dirty_rows import list_dirty_rows
 from petla.models.signature import InputField, Row, Signature
+from petla.serving.doors.schema import Schema
 
 SIGNATURE = Signature(
     inputs=(
@@ -61,6 +62,31 @@ def test_dirty_rows_cover_what_the_signature_allows() -> None:
     assert rows["carrier = 'never seen before'"][3] == "never seen before"
     assert rows["carrier = ''"][3] == ""
     assert rows["every nullable field null"] == (None, 12, True, None, "", "2013-01-01")
+
+
+def test_dirty_rows_are_what_the_endpoint_hands_on() -> None:
+    types = {
+        Kind.TIMESTAMP: ("", "date", "time", "datetime[ns]", "datetime[ms]", "datetime[us, Europe/Warsaw]"),
+        Kind.INTEGER: ("", "int8", "uint8", "uint64"),
+        Kind.NUMBER: ("", "float16", "float32"),
+    }
+    fields = [(kind, dtype) for kind, dtypes in types.items() for dtype in dtypes]
+    inputs = tuple(InputField(f"f{i}", kind, False, dtype) for i, (kind, dtype) in enumerate(fields))
+    signature = Signature(inputs=inputs, target="y", task="regression")
+    names = [field.name for field in inputs]
+    first, last = [row for what, row in list_dirty_rows(signature, (None,) * len(names)) if "at once" in what]
+    rows = [row for what, row in list_dirty_rows(signature, first) if what != "every nullable field null"]
+
+    assert Schema(signature).take_records([dict(zip(names, row, strict=True)) for row in rows]) == rows
+    assert first[:6] == (
+        "1900-01-01T00:00:00",
+        "1900-01-01",
+        "00:00:00",
+        *["1900-01-01T00:00:00"] * 2,
+        "1900-01-01T00:00:00Z",
+    )
+    assert last[7] == -128
+    assert {row[3] for row in rows} >= {"2013-07-01T12:00:00", "2013-07-01T06:30:00.123456789"}
 
 
 def test_answered_dirty_rows_pass_and_start_from_a_whole_row() -> None:

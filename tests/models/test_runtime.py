@@ -6,7 +6,9 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import cloudpickle
 import msgspec
@@ -219,6 +221,36 @@ def test_rows_become_the_table_that_the_model_was_trained_on(kind: str) -> None:
     expected = original.template.dtypes.tolist() if kind == "pandas" else original.template.schema
     assert schema == expected
     assert len(make_table(original, rows)) == 2
+
+
+@pytest.mark.parametrize("kind", ["pandas", "nullable", "polars", "arrow"])
+def test_whole_number_that_its_column_does_not_hold_becomes_no_other(kind: str) -> None:
+    frame = pl.DataFrame({"tiny": [1, 2], "byte": [1, 2]}, schema={"tiny": pl.Int8, "byte": pl.UInt8})
+    training: dict[str, Any] = {"polars": frame, "arrow": frame.to_arrow(), "pandas": frame.to_pandas()}
+    training["nullable"] = training["pandas"].astype({"tiny": "Int8", "byte": "UInt8"})
+    original = make_original(Fragile(), training[kind], frame.columns)
+
+    table = make_table(original, [(300, -1), (-129, 256), (5, 5)])
+
+    assert [list_column(table, name) for name in frame.columns] == [[300, -129, 5], [-1, 256, 5]]
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_timestamp_is_read_by_itself_whatever_the_others_look_like(kind: str) -> None:
+    frame = pl.DataFrame({"at": [datetime(2026, 3, 1)]})  # noqa: DTZ001 - a column without a zone
+    training = {"pandas": frame.to_pandas(), "polars": frame, "arrow": frame.to_arrow()}[kind]
+    original = make_original(Fragile(), training, ["at"])
+    texts = ["2026-03-01T15:00:00", "2026-03-01T15:00:00Z", "2026-03-01T16:00:00+01:00", None, "2026-03-01"]
+
+    table = make_table(original, [(text,) for text in texts])
+
+    hours = [None if pd.isna(value) else value.hour for value in list_column(table, "at")]
+    assert hours == [15, 15, 15, None, 0]
+
+
+def list_column(table: Any, name: str) -> list[Any]:  # noqa: ANN401 - a table of any library
+    found: list[Any] = table[name].to_pylist() if hasattr(table[name], "to_pylist") else table[name].to_list()
+    return found
 
 
 def test_original_is_what_was_pickled() -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -38,17 +39,28 @@ _heads: st.SearchStrategy[list[str]] = st.one_of(
 
 def read_by_itself(field: InputField | None, text: str) -> Any:  # noqa: ANN401 - a JSON value
     """The rule for one value."""
-    if field is None or (not text and field.is_nullable):
-        return None if field is not None else text
+    if field is None:
+        return text
+    is_number = field.kind in (Kind.NUMBER, Kind.INTEGER)
+    if field.is_nullable and (not text or (is_number and text.strip().lower() == "nan")):
+        return None
     with contextlib.suppress(ValueError):
         match field.kind:
             case Kind.NUMBER:
-                return float(text)
+                return float(text) if is_plain(text) else text
             case Kind.INTEGER:
-                return int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+                whole = text.strip().removesuffix(".0")
+                if not is_plain(text):
+                    return text
+                return int(whole) if whole.lstrip("+-").isdigit() else float(text)
             case Kind.BOOLEAN:
                 return BOOLEANS.get(text.strip().lower(), text)
     return text
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text is a finite number in ASCII, without underscores."""
+    return text.isascii() and "_" not in text and math.isfinite(float(text))
 
 
 def outcome(take: Callable[[], Any]) -> str:

@@ -77,7 +77,7 @@ def test_value_of_a_near_kind_is_accepted(field: str, value: object, accepted: o
         ("count", False, "is false, but must be a whole number or null"),
         ("is_open", 1, "is 1, but must be true or false"),
         ("city name", 7, "is 7, but must be a text"),
-        ("at", 7, "is 7, but must be a text with a moment, such as 2013-07-01T12:00:00Z"),
+        ("at", 7, "is 7, but must be a timestamp in ISO 8601, such as 2013-07-01T12:00:00Z"),
     ],
 )
 def test_value_of_another_kind_is_named(field: str, value: object, message: str) -> None:
@@ -85,7 +85,7 @@ def test_value_of_another_kind_is_named(field: str, value: object, message: str)
 
 
 def test_every_fault_is_named_at_once() -> None:
-    body = {"tmp": 1, "count": "x", "is_open": True, "city name": "a", "at": "b"}
+    body = {"tmp": 1, "count": "x", "is_open": True, "city name": "a", "at": "2026-03-01"}
 
     assert faults_of(body) == {
         "tmp": "is an unknown field did you mean 'temp'?",

@@ -160,8 +160,18 @@ def _range(info: msgspec.inspect.IntType | msgspec.inspect.FloatType) -> str:
     return f" {shown}" if shown else ""
 
 
+class _Repr(reprlib.Repr):
+    """Shows what is no text and no number as JSON and TOML write it."""
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        return str(value).lower()
+
+    def repr_NoneType(self, _value: None, _level: int) -> str:  # noqa: N802 - the name that reprlib looks for
+        return "null"
+
+
 def _show(raw: Any) -> str:  # noqa: ANN401
-    shown = reprlib.Repr()
+    shown = _Repr()
     shown.maxstring = shown.maxother = shown.maxlong = 60
     try:
         return shown.repr(raw)

@@ -1,14 +1,17 @@
 """Labelled decisions as training data: what was scored, with what turned out to be true in the place of the target."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from petla.core.errors import InvalidError, NotFoundError
+from petla.core.timestamps import parse_type, read_timestamp
 from petla.data.profile.columns import Kind
 from petla.decisions.feedback import records
-from petla.decisions.record import DIGEST, Truth
+from petla.decisions.record import DIGEST, LabelledInputs, Truth
 from petla.models import registry
+from petla.models.conversion.dtypes import arrow_type_of, to_arrow_times, type_of_arrow
 from petla.models.signature import InputField, Signature, decode_picture
 from petla.storage.database import reading
 from petla.storage.files import reported
@@ -17,12 +20,19 @@ from petla.storage.workspace import Workspace
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# PyArrow's errors are these as well
+_UNFIT = (ValueError, TypeError, ArithmeticError, NotImplementedError)
+
+logger = logging.getLogger(__name__)
+
 
 def export_labelled(ws: Workspace, model: str, target: Path, *, rows: int) -> int:
     """Write the newest labelled decisions of a model, of all its versions, in the order of the decisions.
 
     Columns are the inputs of the signature, typed as in the dataset that retraining makes versions of, then the target.
-    A label that is no class of the model is left out. Memory is bounded by one page of rows.
+    Every value is converted by itself to its column's type, timestamps by the rule of `petla.core.timestamps`. A row
+    with a value that its column does not hold, as old logs have, is left out, counted and logged. A row whose label is
+    no class of the model is left out. Memory is bounded by one page of rows.
 
     Args:
         ws: the project.
@@ -37,22 +47,52 @@ def export_labelled(ws: Workspace, model: str, target: Path, *, rows: int) -> in
         NotFoundError: the model has no version.
         UnavailableError: the file cannot be written.
     """
-    import pyarrow as pa
-
     signature = _signature_of(ws, model)
     schema = _schema_of(signature, _stored_schema(ws, model))
     n_written = 0
+    unfit = _Unfit()
     with reported(target), _open(target, schema) as writer, reading(ws.engine) as connection:
         for page in records.list_newest_labelled(connection, ws.name, model, rows):
-            kept = [pair for pair in ((row, _class_of(truth, signature)) for row, truth in page) if pair[1] is not None]
-            values = {
-                field.name: [_restore(field, row.get(field.name)) for row, _ in kept] for field in signature.inputs
-            }
-            values[signature.target] = [truth for _, truth in kept]
-            arrays = [_to_array(values[field.name], field.type) for field in schema]
-            writer.write_table(pa.table(arrays, schema=schema))
-            n_written += len(kept)
+            table = _make_table(page, signature, schema, unfit)
+            writer.write_table(table)
+            n_written += table.num_rows
+    if unfit.rows:
+        said = {"model": model, "rows": unfit.rows, "decision": unfit.decision, "field": unfit.field}
+        logger.warning("export.left_out", extra=said)
     return n_written
+
+
+class _Unfit:
+    """Rows that were left out because a value does not fit its column."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        # the first of them
+        self.decision = ""
+        self.field = ""
+
+    def note(self, decision: str, field: str) -> None:
+        if not self.rows:
+            self.decision, self.field = decision, field
+        self.rows += 1
+
+
+def _make_table(page: Sequence[LabelledInputs], signature: Signature, schema: "pa.Schema", unfit: _Unfit) -> "pa.Table":
+    import pyarrow as pa
+
+    kept = [(each, label) for each in page if (label := _class_of(each.truth, signature)) is not None]
+    values = {
+        field.name: [_restore(field, row.inputs.get(field.name)) for row, _ in kept] for field in signature.inputs
+    }
+    values[signature.target] = [label for _, label in kept]
+    columns = [_to_column(values[field.name], field.type) for field in schema]
+    odd: dict[int, str] = {}
+    for field, (_, places) in zip(schema, columns, strict=True):
+        odd = dict.fromkeys(places, field.name) | odd
+    for place in sorted(odd):
+        unfit.note(kept[place][0].id, odd[place])
+    fitting = pa.array([place not in odd for place in range(len(kept))], type=pa.bool_())
+    return pa.table([array for array, _ in columns], schema=schema).filter(fitting)
 
 
 class _Writer(Protocol):
@@ -108,13 +148,17 @@ def _schema_of(signature: Signature, stored: Mapping[str, Any]) -> "pa.Schema":
         Kind.BOOLEAN: pa.bool_(),
         Kind.CATEGORY: pa.string(),
         Kind.TEXT: pa.string(),
-        Kind.TIMESTAMP: pa.timestamp("us"),
         Kind.IMAGE: pa.binary(),
     }
-    fields = {
-        field.name: _tensor_type(field) if field.kind is Kind.TENSOR else types[field.kind]
-        for field in signature.inputs
-    }
+    fields: dict[str, Any] = {}
+    for field in signature.inputs:
+        match field.kind:
+            case Kind.TENSOR:
+                fields[field.name] = _tensor_type(field)
+            case Kind.TIMESTAMP:
+                fields[field.name] = arrow_type_of(parse_type(field.dtype))
+            case _:
+                fields[field.name] = types[field.kind]
     fields[signature.target] = pa.array(signature.classes).type if signature.classes else pa.float64()
     return pa.schema([(name, stored.get(name, kind)) for name, kind in fields.items()])
 
@@ -144,8 +188,29 @@ def _class_of(truth: Truth, signature: Signature) -> Truth | None:
     return truth if isinstance(truth, int | float) and not isinstance(truth, bool) else None
 
 
+def _to_column(values: list[Any], kind: Any) -> tuple[Any, list[int]]:  # noqa: ANN401 - pyarrow's own types
+    """Return values as a column, null in the place of those that it does not hold, and the places of these."""
+    try:
+        return _to_array(values, kind), []
+    except _UNFIT:
+        odd = [place for place, value in enumerate(values) if not _fits(value, kind)]
+        known = set(odd)
+        return _to_array([None if place in known else value for place, value in enumerate(values)], kind), odd
+
+
+def _fits(value: Any, kind: Any) -> bool:  # noqa: ANN401
+    try:
+        _to_array([value], kind)
+    except _UNFIT:
+        return False
+    return True
+
+
 def _to_array(values: list[Any], kind: Any) -> Any:  # noqa: ANN401 - pyarrow's own types
     import pyarrow as pa
 
+    if pa.types.is_temporal(kind):
+        stored = type_of_arrow(kind)
+        return to_arrow_times([None if value is None else read_timestamp(value, stored) for value in values], kind)
     natural = pa.array(values)
     return natural if natural.type == kind else natural.cast(kind)

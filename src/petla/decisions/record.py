@@ -211,3 +211,12 @@ class Labelled(msgspec.Struct, frozen=True, kw_only=True):
     label: Truth
     score: float
     truth: Truth
+
+
+class LabelledInputs(msgspec.Struct, frozen=True):
+    """What a decision was about, and what turned out to be true."""
+
+    id: str
+    # field -> value as scored
+    inputs: dict[str, Any]
+    truth: Truth

@@ -224,7 +224,7 @@ def _try(fitted: Trained, signature: Signature) -> None:
 
 def _make_original(fitted: Trained, signature: Signature) -> Original:
     fields = signature.inputs
-    is_special = any(field.kind in (Kind.IMAGE, Kind.TENSOR) for field in fields)
+    is_special = any(field.kind in (Kind.IMAGE, Kind.TENSOR, Kind.TIMESTAMP) for field in fields)
     names = [field.name for field in fields]
     return make_original(fitted.estimator, fitted.training, names, fields if is_special else ())
 

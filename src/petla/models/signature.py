@@ -21,8 +21,10 @@ class InputField(msgspec.Struct, frozen=True):
     kind: Kind
     # whether null is allowed: training saw missing values
     is_nullable: bool
-    # tensors: NumPy's name for the type of the numbers, and the shape of one row's value
+    # the type that training stored: of numbers and of a tensor's numbers NumPy's name, of timestamps that of
+    # `TimestampType`. Empty: not known, as in packages of earlier releases.
     dtype: str = ""
+    # of one row's tensor
     shape: tuple[int, ...] = ()
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, 
 
 from petla.decisions import records
 from petla.decisions.feedback.arrivals import EFFECTIVE, Arrival, Judged, Reader, judge_arrivals
-from petla.decisions.record import FeedbackStatus, Labelled, LoggedFeedback, Truth
+from petla.decisions.record import FeedbackStatus, Labelled, LabelledInputs, LoggedFeedback, Truth
 from petla.models import records as versions
 from petla.models.runtime.labels import make_reader
 from petla.storage.tables import decisions, feedback
@@ -119,10 +119,8 @@ def list_reported(
     return _list_joined(connection, is_wanted, limit)
 
 
-def list_newest_labelled(
-    connection: Connection, project: str, model: str, rows: int
-) -> Iterator[list[tuple[dict[str, Any], Truth]]]:
-    """Yield pages of inputs and truth of a model's newest `rows` labelled decisions, in decision order."""
+def list_newest_labelled(connection: Connection, project: str, model: str, rows: int) -> Iterator[list[LabelledInputs]]:
+    """Yield pages of a model's newest `rows` labelled decisions, in decision order."""
     wanted = and_(records.belongs(project, model), records.is_labelled)
     order = (decisions.c.at.desc(), decisions.c.seq.desc())
     newest = select(decisions.c.at, decisions.c.seq).where(wanted).order_by(*order)
@@ -130,7 +128,7 @@ def list_newest_labelled(
     after = ("", 0) if first is None else (first.at, first.seq - 1)
     while True:
         query = (
-            select(decisions.c.at, decisions.c.seq, decisions.c.inputs, records.truth.label("truth"))
+            select(decisions.c.at, decisions.c.seq, decisions.c.id, decisions.c.inputs, records.truth.label("truth"))
             .where(wanted, records.is_behind(*after))
             .order_by(decisions.c.at, decisions.c.seq)
             .limit(_PAGE_ROWS)
@@ -138,7 +136,7 @@ def list_newest_labelled(
         page = connection.execute(query).all()
         if not page:
             return
-        yield [(msgspec.json.decode(row.inputs), _value(row.truth)) for row in page]
+        yield [LabelledInputs(row.id, msgspec.json.decode(row.inputs), _value(row.truth)) for row in page]
         after = page[-1].at, page[-1].seq
 
 

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from petla.core.errors import InvalidError
+from petla.core.timestamps import write_timestamp
 from petla.data.profile.columns import Kind
+from petla.models.conversion.dtypes import name_dtype, type_of_polars
 from petla.models.signature import InputField, Row, Signature
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ def make_fields(frame: "pl.DataFrame", profile: "Profile", target: str) -> tuple
 
 
 def list_rows(frame: "pl.DataFrame", signature: Signature) -> list[Row]:
-    """Return a table's inputs as rows: numbers, booleans, texts; moments as ISO 8601; missing as None.
+    """Return a table's inputs as rows: numbers, booleans, texts; timestamps in their canonical form; missing as None.
 
     Raises:
         InvalidError: columns are missing, or hold what no request can carry.
@@ -112,7 +114,7 @@ def _make_field(column: "pl.Series", profile: "ColumnProfile") -> InputField:
             return InputField(profile.name, Kind.TENSOR, is_nullable, numbers.name, dtype.shape)
     if dtype == pl.Binary and all(_is_picture(value) for value in column.drop_nulls()):
         return InputField(profile.name, Kind.IMAGE, is_nullable)
-    return InputField(profile.name, profile.kind, is_nullable)
+    return InputField(profile.name, profile.kind, is_nullable, name_dtype(dtype))
 
 
 def _is_picture(content: bytes) -> bool:
@@ -139,8 +141,10 @@ def _require_numbers(column: "pl.Series") -> None:
 def _to_iso(column: "pl.Series") -> "pl.Series":
     import polars as pl
 
-    values = [None if value is None else value.isoformat() for value in column.to_list()]
-    return pl.Series(column.name, values, dtype=pl.String)
+    kind = type_of_polars(column.dtype)
+    counts = column.to_physical().to_list()
+    texts = [None if count is None else write_timestamp(count, kind) for count in counts]
+    return pl.Series(column.name, texts, dtype=pl.String)
 
 
 def _require_plain(columns: list["pl.Series"]) -> None:

@@ -67,7 +67,7 @@ def decode_feedback(body: bytes, at_ns: int) -> list[Feedback]:
 
 
 def _explain(body: bytes) -> list[TruthBody]:
-    content = read_json(body)
+    content = read_json(body, unknown="send a label once it is known")
     faults: list[Fault] = []
     truths = []
     for index, raw in enumerate(content if isinstance(content, list) else [content]):

@@ -9,7 +9,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from petla.core.errors import Fault, InvalidError, MalformedError
 from petla.core.names import suggest
 from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature, Value
-from petla.serving.doors.inputs.values import describe, type_of
+from petla.serving.doors.inputs.values import EXACT_FLOAT, describe, reader_of, type_of
 
 # more faults than this are not listed
 FAULT_LIMIT = 100
@@ -43,6 +43,8 @@ class Schema:
         # position in a row -> name
         self.pictures = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.IMAGE}
         self.tensors = {i: field.name for i, field in enumerate(signature.inputs) if field.kind is Kind.TENSOR}
+        # positions of what is read once more after decoding, such as timestamps
+        self._readers = [(i, read) for i, field in enumerate(signature.inputs) if (read := reader_of(field))]
         # msgspec takes no names that JSON would have to escape; such models are decoded slowly.
         self._is_plain = not any(_ESCAPED.search(name) for name in (*self._fields, beside))
         if not self._is_plain:
@@ -72,9 +74,9 @@ class Schema:
             return self._decode_beside(body)
         try:
             if body[:1] == b"{":
-                return [msgspec.structs.astuple(self._decode_one(body))], False
+                return self._read([msgspec.structs.astuple(self._decode_one(body))]), False
             if body[:1] == b"[" and (records := self._decode_many(body)):
-                return list(map(msgspec.structs.astuple, records)), True
+                return self._read(list(map(msgspec.structs.astuple, records))), True
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             pass
         return self._decode_slowly(body)
@@ -91,7 +93,7 @@ class Schema:
         """
         if self._is_plain:
             with contextlib.suppress(msgspec.ValidationError):
-                return [msgspec.structs.astuple(record) for record in msgspec.convert(records, self._records)]
+                return self._read(list(map(msgspec.structs.astuple, msgspec.convert(records, self._records))))
         return self._check_all(records, is_many=is_many)
 
     def take_columns(self, columns: Mapping[str, Sequence[Any]], n_rows: int) -> list[Row]:
@@ -123,17 +125,31 @@ class Schema:
         if named.keys() == self._fields.keys():
             with contextlib.suppress(msgspec.ValidationError):
                 typed = ((named[name], list[type_of(field)]) for name, field in self._fields.items())  # type: ignore[misc]
-                return list(zip(*(msgspec.convert(values, kind) for values, kind in typed), strict=True))
+                return self._read(list(zip(*(msgspec.convert(values, kind) for values, kind in typed), strict=True)))
         return self.take_records([dict(zip(named, row, strict=True)) for row in zip(*named.values(), strict=True)])
 
     def _decode_beside(self, body: bytes) -> tuple[list[Row], bool]:
         if self._is_plain:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 if body[:1] == b"{":
-                    return [msgspec.structs.astuple(self._decode_one(body))[:-1]], False
+                    return self._read([msgspec.structs.astuple(self._decode_one(body))[:-1]]), False
                 if body[:1] == b"[" and (records := self._decode_many(body)):
-                    return [msgspec.structs.astuple(record)[:-1] for record in records], True
+                    return self._read([msgspec.structs.astuple(record)[:-1] for record in records]), True
         return self._decode_slowly(body)
+
+    def _read(self, rows: list[Row]) -> list[Row]:
+        """Return decoded rows with their timestamps in the canonical form.
+
+        Raises:
+            ValidationError: one is not a timestamp of its column's type.
+        """
+        return [self._read_row(row) for row in rows] if self._readers else rows
+
+    def _read_row(self, row: Row) -> Row:
+        values: list[Any] = list(row)
+        for place, read in self._readers:
+            values[place] = _convert(read, values[place])
+        return tuple(values)
 
     def _decode_slowly(self, body: bytes) -> tuple[list[Row], bool]:
         content = read_json(body)
@@ -161,7 +177,7 @@ class Schema:
         """Return the row of a record without a fault, or None where it has to be looked at."""
         if self._is_plain and not self._beside:
             with contextlib.suppress(msgspec.ValidationError):
-                return msgspec.structs.astuple(msgspec.convert(record, self._record))
+                return self._read_row(msgspec.structs.astuple(msgspec.convert(record, self._record)))
         return None
 
     def _check(self, record: Any, place: str, faults: list[Fault]) -> Row:  # noqa: ANN401
@@ -185,20 +201,31 @@ class Schema:
 
 
 def _check_value(field: InputField, value: Any, place: str, faults: list[Fault]) -> Value:  # noqa: ANN401 - any JSON value
-    if field.kind is Kind.INTEGER and isinstance(value, float) and value.is_integer():
+    is_whole = field.kind is Kind.INTEGER and isinstance(value, float) and value.is_integer()
+    if is_whole and abs(value) < EXACT_FLOAT:
         value = int(value)
     try:
-        checked: Value = msgspec.convert(value, type_of(field))
+        checked: Value = _convert(reader_of(field), msgspec.convert(value, type_of(field)))
     except msgspec.ValidationError:
         faults.append(Fault(place, f"is {show(value)}, but must be {describe(field)}"))
         return None
     return checked
 
 
+def _convert(read: Callable[[str], str] | None, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if read is None or value is None:
+        return value
+    try:
+        return read(value)
+    except ValueError as error:
+        raise msgspec.ValidationError(str(error)) from error
+
+
 def _take_column(field: InputField, values: Sequence[Any], faults: list[Fault]) -> Sequence[Any]:
     with contextlib.suppress(msgspec.ValidationError):
         taken: list[Any] = msgspec.convert(values, list[type_of(field)])  # type: ignore[misc]
-        return taken
+        read = reader_of(field)
+        return taken if read is None else [_convert(read, value) for value in taken]
     checked = []
     for index, value in enumerate(values):
         checked.append(_check_value(field, value, f"{field.name}[{index}]", faults))
@@ -211,8 +238,12 @@ def _unknown(place: str, name: str, fields: Mapping[str, InputField]) -> Fault:
     return Fault(place, "is an unknown field", suggest(name, fields) if len(name) <= _LONGEST_NAME else "")
 
 
-def read_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def read_json(body: bytes, *, unknown: str = "send null where a value is not known") -> Any:  # noqa: ANN401
     """Read a body as JSON.
+
+    Args:
+        body: the bytes.
+        unknown: what to do instead of sending NaN.
 
     Raises:
         MalformedError: it is none; the message says where and why.
@@ -228,8 +259,7 @@ def read_json(body: bytes) -> Any:  # noqa: ANN401 - any JSON value
     except msgspec.DecodeError as error:
         place, reason = _find_odd_number(body)
         if reason:
-            hint = "send null where a value is not known"
-            raise MalformedError(f"{place or 'the body'} is {reason}", hint=hint, field=place) from error
+            raise MalformedError(f"{place or 'the body'} is {reason}", hint=unknown, field=place) from error
         raise MalformedError(f"the body is not JSON: {error}", hint="send an object or a list of objects") from error
 
 

@@ -12,7 +12,7 @@ from petla.data.profile.columns import Kind
 from petla.models.signature import InputField
 from petla.serving.doors.door import Answer, Visit, answer_json
 from petla.serving.doors.inputs.values import INT64 as WHOLE
-from petla.serving.doors.inputs.values import describe, range_of
+from petla.serving.doors.inputs.values import describe, largest_of, range_of
 from petla.serving.doors.standards.columns import describe_outputs
 from petla.serving.doors.standards.invocations import FORMS
 from petla.serving.doors.standards.tensors import BOOL, BYTES, INT64, NUMBERS
@@ -24,8 +24,6 @@ Json = dict[str, Any]
 # of a 32-bit float
 _LARGEST = 3.4028234663852886e38
 _TYPES: dict[Kind, Json] = {
-    Kind.NUMBER: {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST},
-    Kind.INTEGER: {"type": "integer", "minimum": WHOLE[0], "maximum": WHOLE[1]},
     Kind.BOOLEAN: {"type": "boolean"},
     Kind.IMAGE: {"type": "string", "contentEncoding": "base64"},
 }
@@ -89,7 +87,7 @@ _TRUTH: Json = {
         "truth": {
             "anyOf": [
                 {"type": "boolean"},
-                _TYPES[Kind.INTEGER],
+                {"type": "integer", "minimum": WHOLE[0], "maximum": WHOLE[1]},
                 {"type": "number"},
                 {"type": "string", "maxLength": 1_000},
             ]
@@ -193,7 +191,18 @@ def _describe_row(service: Service) -> Json:
 
 
 def _describe_field(field: InputField) -> Json:
-    schema = _describe_tensor(field) if field.kind is Kind.TENSOR else _TYPES.get(field.kind, {"type": "string"})
+    schema: Json
+    match field.kind:
+        case Kind.TENSOR:
+            schema = _describe_tensor(field)
+        case Kind.INTEGER:
+            least, most = range_of(field.dtype or "int64") or WHOLE
+            schema = {"type": "integer", "minimum": least, "maximum": most}
+        case Kind.NUMBER:
+            largest = largest_of(field) or _LARGEST
+            schema = {"type": "number", "minimum": -largest, "maximum": largest}
+        case _:
+            schema = _TYPES.get(field.kind, {"type": "string"})
     if field.is_nullable:
         schema = schema | {"type": [schema["type"], "null"]}
     return schema | {"description": describe(field)}

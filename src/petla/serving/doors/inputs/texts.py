@@ -1,9 +1,20 @@
-"""Values that arrive as text, in a CSV or a form: read by the kind of their field."""
+"""Values that arrive as text, in a CSV or a form: read by the kind of their field, each by itself.
+
+- A number is written with ASCII digits, `.` and perhaps an exponent. `nan` in any case is read as an empty cell. `inf`,
+  `1_000` and a number that 64 bits do not hold are refused.
+- A whole number may be written as `3.0` or `3e2`; it stays exact.
+- A boolean is `true`, `false`, `1` or `0`, in any case.
+- A timestamp is read as in JSON.
+- An empty cell is null. It is refused where the field may not be null, except for a text, where it is an empty text.
+"""
 
 import contextlib
 import csv
 import io
+import math
+import re
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -12,7 +23,10 @@ from petla.core.errors import InvalidError, MalformedError
 from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Signature
 
-_UNREADABLE = (ValueError, msgspec.DecodeError, RecursionError)
+_UNREADABLE = (ValueError, ArithmeticError, msgspec.DecodeError, RecursionError)
+_NUMBER = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*", re.ASCII)
+# digits of the largest whole number of 64 bits
+_WHOLE_DIGITS = 19
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -21,8 +35,10 @@ def read_text(field: InputField | None, text: str) -> Any:  # noqa: ANN401 - a J
 
     An empty text is null, where the field may be null.
     """
-    if field is None or (not text and field.is_nullable):
-        return None if field is not None else text
+    if field is None:
+        return text
+    if field.is_nullable and _is_empty(field, text):
+        return None
     try:
         return _READERS.get(field.kind, str)(text)
     except _UNREADABLE:
@@ -61,31 +77,46 @@ def _read_column(field: InputField | None, texts: Sequence[str]) -> Sequence[Any
     """Return each text as `read_text` does; in one go where all of them can be read."""
     if field is None:
         return texts
-    read = _READERS.get(field.kind, str)
-    # Of whole numbers `int` alone reads the same, faster; but for digits that underscores group.
-    readers = (int, read) if field.kind is Kind.INTEGER and "_" not in "".join(texts) else (read,)
-    for reader in readers:
+    plain = _PLAIN.get(field.kind)
+    if plain is not None:
+        joined = "".join(texts)
         with contextlib.suppress(*_UNREADABLE):
-            if field.is_nullable and "" in texts:
-                return [reader(text) if text else None for text in texts]
-            return list(map(reader, texts))
+            # Python's own reader reads the same, faster; but for `1_0`, digits of other scripts, `nan` and `inf`.
+            if joined.isascii() and not _STRANGE.search(joined):
+                values = [plain(text) if text or not field.is_nullable else None for text in texts]
+                if math.inf not in values and -math.inf not in values:
+                    return values
     return [read_text(field, text) for text in texts]
 
 
+def _is_empty(field: InputField, text: str) -> bool:
+    return not text or (field.kind.is_numeric and text.strip().lower() == "nan")
+
+
+def _read_number(text: str) -> float:
+    number = float(text) if _NUMBER.fullmatch(text) else math.inf
+    if not math.isfinite(number):
+        raise ValueError("it is no number of 64 bits")
+    return number
+
+
 def _read_whole(text: str) -> int | float:
-    if text.strip().lstrip("+-").isdigit():
-        return int(text)
-    number = float(text)
-    return int(number) if number.is_integer() else number
+    if not _NUMBER.fullmatch(text):
+        raise ValueError("it is no number")
+    number = Decimal(text.strip())
+    is_whole = number.adjusted() < _WHOLE_DIGITS and number == number.to_integral_value()
+    return int(number) if is_whole else _read_number(text)
 
 
 def _read_boolean(text: str) -> bool | str:
     return _BOOLEANS.get(text.strip().lower(), text)
 
 
+_PLAIN: dict[Kind, Callable[[str], Any]] = {Kind.NUMBER: float, Kind.INTEGER: int}
+_STRANGE = re.compile(r"[_nN]")
 # of what is no text itself
 _READERS: dict[Kind, Callable[[str], Any]] = {
-    Kind.NUMBER: float,
+    Kind.NUMBER: _read_number,
     Kind.INTEGER: _read_whole,
     Kind.BOOLEAN: _read_boolean,
     Kind.TENSOR: msgspec.json.decode,
