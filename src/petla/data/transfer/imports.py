@@ -1,6 +1,5 @@
 """Importing: a file of somebody else becomes a dataset that knows where it came from."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from petla.data.pointers import Origin
 from petla.data.transfer.downloads import download
 from petla.data.versions import AddReport, add
 from petla.storage.files import reported
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
 
 
@@ -110,8 +110,8 @@ def _downloaded(
     ws: Workspace, url: str, former: Origin | None, progress: Progress
 ) -> Iterator[tuple[Path, Origin | None]]:
     ws.make_state()
-    with reported(ws.state), tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-") as folder:
-        file = Path(folder) / "file"
+    with temporary_folder(ws.objects.temporary) as folder:
+        file = folder / "file"
         yield file, download(url, file, former, ws.root, progress)
 
 
