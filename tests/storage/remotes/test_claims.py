@@ -131,3 +131,23 @@ def test_a_user_without_a_name_pushes(tmp_path: Path) -> None:
     for what in ("sweeping", "_pushing"):
         arguments = [sys.executable, "-c", program, str(tmp_path / "cache"), str(tmp_path / "remote"), what]
         subprocess.run(arguments, env=environment, check=True)
+
+
+def test_a_user_without_a_home_is_told_or_needs_none(tmp_path: Path) -> None:
+    program = """
+import pathlib, pwd, sys
+def no(uid): raise KeyError(uid)
+pwd.getpwuid = pwd.getpwnam = no
+from petla.core.errors import InvalidError
+from petla.core.project import RemoteTable
+from petla.storage.remotes.addresses import open_bucket
+open_bucket("origin", RemoteTable(url="s3://b/p"), pathlib.Path(sys.argv[1]))
+for url in ("~/remote", "~nobody-here/remote"):
+    try:
+        open_bucket("origin", RemoteTable(url=url), pathlib.Path(sys.argv[1]))
+    except InvalidError as error:
+        print(error.message)
+"""
+    environment = {key: value for key, value in os.environ.items() if key != "HOME"}
+    said = subprocess.check_output([sys.executable, "-c", program, str(tmp_path)], env=environment, text=True)
+    assert said.count("names the home folder of a user whom this machine does not know") == 2
