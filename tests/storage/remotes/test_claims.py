@@ -13,7 +13,7 @@ import pytest
 
 from petla.core.errors import BusyError
 from petla.core.project import RemoteTable
-from petla.storage.remotes import claims
+from petla.storage.remotes.locks import claims
 from petla.storage.remotes.packs import PackRemote
 from tests.contracts.object_stores import Place
 from tests.contracts.processes import run_python

@@ -28,7 +28,7 @@ from petla.core.progress import SILENT, Progress
 from petla.storage.objects import ObjectStore
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.catalog import Catalog, allow
-from petla.storage.remotes.claims import Claim, find_living
+from petla.storage.remotes.locks.claims import Claim, find_living
 from petla.storage.remotes.pulling import pull
 from petla.storage.remotes.pushing import push
 from petla.storage.remotes.traffic import Traffic
