@@ -102,7 +102,7 @@ class Workspace:
         """Who is acting: PETLA_ACTOR, else Git's user.name, else the login name."""
         if self.settings.actor:
             return self.settings.actor
-        return _git_name(self.root) or _login_name()
+        return _git_name(self.root) or login_name()
 
     def make_state(self) -> None:
         """Make the state folder, which Git leaves alone, if there is none; it is for its owner only.
@@ -219,7 +219,8 @@ def _git_name(folder: Path) -> str:
     return found.stdout.strip()
 
 
-def _login_name() -> str:
+def login_name() -> str:
+    """Return the name of the user whom this process runs as."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -31,6 +31,7 @@ class Server:
         self.status = 200
         self.short_by = 0
         self.user = ""
+        self.length = ""
         self.bodies = 0
         outer = self
 
@@ -56,7 +57,7 @@ class Server:
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def answer(self, headers: Message, path: str) -> int:
-        if path.startswith("/moved"):
+        if path.startswith(("/moved", "/astray")):
             return 302
         if self.user and headers.get("Authorization") != f"Basic {base64.b64encode(self.user.encode()).decode()}":
             return 401
@@ -69,7 +70,9 @@ class Server:
     def headers(self, path: str) -> dict[str, str]:
         if path.startswith("/moved"):
             return {"Location": f"{self.url}/rows.csv", "Content-Length": "0"}
-        length = {"Content-Length": str(len(self.content))}
+        if path.startswith("/astray"):
+            return {"Location": "http://a..b/rows.csv", "Content-Length": "0"}
+        length = {"Content-Length": self.length or str(len(self.content))}
         return length | {k: v for k, v in {"ETag": self.etag, "Last-Modified": self.modified}.items() if v}
 
     def close(self) -> None:
@@ -201,12 +204,81 @@ def test_half_a_file_is_refused(ws: Workspace, server: Server) -> None:
         ("ftp://localhost/rows.csv", "is no URL of a file"),
         ("rows.csv", "is no URL of a file"),
         ("https://example.org/", "names no file"),
+        ("http://a..b/x.csv", "the URL is not valid"),
+        (f"http://{'a' * 64}.org/x.csv", "the URL is not valid"),
+        ("http://[::1/x.csv", "the URL is not valid"),
+        ("http://h:port/x.csv", "the URL is not valid"),
+        ("http://ann:ses/ame@h/x.csv", "the URL is not valid"),
+        ("http:///x.csv", "the URL is not valid"),
+        ("http://h/a\x1b[2J.csv", "the URL is not valid"),
+        ("http://h/a%00.csv", "cannot be the name of a file"),
+        ("http://h/%0ax.csv", "cannot be the name of a file"),
+        ("http://h/.git", "cannot be the name of a file"),
+        ("http://h/.GitIgnore", "cannot be the name of a file"),
+        ("http://h/.dvc", "cannot be the name of a file"),
+        ("http://h/.petla", "cannot be the name of a file"),
+        ("http://h/%2e%2e", "cannot be the name of a file"),
+        ("http://h/a%2f..%2fb", "cannot be the name of a file"),
+        (f"http://h/{'a' * 252}", "cannot be the name of a file"),
     ],
 )
 def test_what_is_no_url_is_refused(ws: Workspace, url: str, problem: str) -> None:
     with pytest.raises(InvalidError, match=problem) as caught:
         import_url(ws, url)
     assert "sesame" not in str(caught.value)
+    assert "ses/ame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("etag", ['"\x1b[2J"', '"' + "x" * 60_000 + '"', '"caf\xe9"', '"\x7f"'])
+def test_an_etag_that_no_pointer_can_hold_is_none(ws: Workspace, server: Server, etag: str) -> None:
+    server.etag = etag
+
+    import_url(ws, f"{server.url}/rows.csv")
+
+    pointer = find_pointer(ws.root / "rows.csv.dvc")
+    assert pointer is not None
+    assert pointer.origin is not None
+    assert pointer.origin.version == f"size:{len(CSV)}"
+    yaml.safe_load((ws.root / "rows.csv.dvc").read_text())
+    assert [status.state for status in list_statuses(ws)] == ["clean"]
+    assert update(ws, "rows").dataset == "rows"
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "8, 9", "1e3", "+8", "9" * 5000])
+def test_a_length_that_is_no_number_is_refused(ws: Workspace, server: Server, length: str) -> None:
+    server.length = length
+
+    with pytest.raises(UnavailableError, match="Content-Length is not one number"):
+        import_url(ws, f"{server.url}/rows.csv")
+
+    assert sorted(path.name for path in ws.root.iterdir()) == [".petla", "petla.toml"]
+
+
+def test_a_length_that_is_said_twice_is_one(ws: Workspace, server: Server) -> None:
+    server.length = f"{len(CSV)}, {len(CSV)}"
+
+    assert import_url(ws, f"{server.url}/rows.csv").added is not None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/zażółć.csv", "zażółć.csv"),
+        ("/two words.csv", "two words.csv"),
+        ("/za%C5%BC.csv?rok=ż#część", "zaż.csv"),
+        ("/100%25.csv", "100%.csv"),
+    ],
+)
+def test_a_url_as_a_person_writes_it(ws: Workspace, server: Server, path: str, name: str) -> None:
+    import_url(ws, server.url + path)
+
+    assert (ws.root / name).read_text() == CSV
+    assert update(ws, next(iter(ws.project.data))).added is None
+
+
+def test_a_redirection_to_no_url_is_told(ws: Workspace, server: Server) -> None:
+    with pytest.raises(UnavailableError, match="redirects to an address that is not valid"):
+        import_url(ws, f"{server.url}/astray")
 
 
 def test_what_lies_there_already_stays(ws: Workspace, server: Server) -> None:

@@ -7,10 +7,8 @@ some of them in the former state and some in the wanted one, each of them whole;
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from petla.storage.files import reported
 from petla.storage.objects import ObjectStore
 from petla.storage.objects.disk.filling import Wanted
 from petla.storage.objects.disk.landing import Landings
+from petla.storage.temporary import temporary_folder
 
 _THREADS = 4
 # creating a file takes the kernel as long as filling so many bytes
@@ -57,7 +56,9 @@ def place(
         present = None
     kept = present or {}
     wanted = [entry for entry in manifest.files if not _is_same(kept.get(entry.path), entry)]
-    with _aside(target) as aside:
+    with reported(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(objects.temporary, near=target.parent) as aside, reported(target):
         made = aside / "made"
         _make_folders(wanted, made, manifest.folders if present is None else ())
         rest = [entry for entry in wanted if link != "copy" or not _move(objects.landings, entry, made)]
@@ -71,17 +72,6 @@ def place(
 
 def _is_same(present: FileEntry | None, wanted: FileEntry) -> bool:
     return present is not None and (present.object, present.mode) == (wanted.object, wanted.mode)
-
-
-@contextlib.contextmanager
-def _aside(target: Path) -> Iterator[Path]:
-    with reported(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=target.parent, prefix=".tmp-"))
-        try:
-            yield aside
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
 
 
 def _make_folders(wanted: list[FileEntry], made: Path, folders: tuple[str, ...]) -> None:

@@ -1,7 +1,7 @@
 """From a path into the store; what takes long to load is not imported: whoever adds a lot of data waits for it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ from petla.data.current import list_known
 from petla.storage.files import lock
 from petla.storage.objects.naming import Stored
 from petla.storage.objects.sources import Source
+from petla.storage.temporary import sweep_temporary
 from petla.storage.workspace import Workspace
 
 
@@ -55,7 +56,11 @@ def take_in(ws: Workspace, path: Path, *, dataset: str = "", progress: Progress 
     return Taken(path, content, digest)
 
 
-def working_on_data(ws: Workspace, purpose: str) -> AbstractContextManager[None]:
-    """Be the only one who changes versions and the work tree's data."""
+@contextmanager
+def working_on_data(ws: Workspace, purpose: str) -> Iterator[None]:
+    """Be the only one who changes versions and the work tree's data; remove what killed commands left behind."""
     ws.make_state()
-    return lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s)
+    with lock(ws.state / "data.lock", purpose=purpose, wait_s=ws.settings.wait_s):
+        beside = ((ws.root / table.path).parent for table in ws.project.data.values())
+        sweep_temporary([ws.objects.temporary, ws.state, ws.root, *beside])
+        yield

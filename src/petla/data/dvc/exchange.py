@@ -1,7 +1,6 @@
 """Datasets in DVC's own layout, one object per file: on a remote, or in the cache of this machine."""
 
 import json
-import tempfile
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +29,7 @@ from petla.storage.objects.naming import Stored, digest_content, md5_of
 from petla.storage.objects.writing import Writer
 from petla.storage.remotes.bucket import Bucket
 from petla.storage.remotes.traffic import Traffic
+from petla.storage.temporary import temporary_folder
 
 # DVC's objects are small, one for each file: what counts is how many are asked for at once.
 _THREADS = 16
@@ -143,8 +143,8 @@ class DvcStore:
 
     def _fetch_all(self, objects: ObjectStore, wanted: list[Wanted], progress: Progress) -> list[FileEntry]:
         entries = []
-        with tempfile.TemporaryDirectory(prefix="petla-") as folder, objects.writing() as writer:
-            fetched = in_parallel(lambda each: (each, self._fetch(each, Path(folder))), wanted)
+        with temporary_folder(objects.temporary) as folder, objects.writing() as writer:
+            fetched = in_parallel(lambda each: (each, self._fetch(each, folder)), wanted)
             for each, content in fetched:
                 stored = _keep(writer, content)
                 if not each.is_unix_md5 and stored.md5 != each.md5:
@@ -177,8 +177,8 @@ class DvcStore:
             self.bucket.put(key_of(entry.md5), objects.get_bytes(entry.object))
             progress.advance(entry.size)
             return
-        with tempfile.TemporaryDirectory(prefix="petla-") as folder:
-            whole = Path(folder) / entry.md5
+        with temporary_folder(objects.temporary) as folder:
+            whole = folder / entry.md5
             objects.copy_out(entry.object, whole)
             self.bucket.put_file(key_of(entry.md5), whole, progress)
 

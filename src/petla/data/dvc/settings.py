@@ -1,6 +1,7 @@
 """`.dvc/config`: the remotes and the cache of a DVC project."""
 
 import configparser
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -127,7 +128,7 @@ def _table_of(section: configparser.SectionProxy, folder: Path) -> RemoteTable |
         return None
     if SCHEMES[scheme] == "file" and not scheme:
         # DVC writes a relative folder as seen from its settings
-        url = str((folder / url).resolve()) if not Path(url).expanduser().is_absolute() else url
+        url = str((folder / url).resolve()) if not os.path.isabs(os.path.expanduser(url)) else url  # noqa: PTH111, PTH117 - a home may be unknown
     values = {ours: section[dvc] for dvc, ours in _OPTIONS.items() if dvc in section}
     try:
         return msgspec.convert({"url": url, "layout": "dvc"} | values, RemoteTable, strict=False)

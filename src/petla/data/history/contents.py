@@ -1,7 +1,6 @@
 """The files of a version: whether they are here, and a place where they can be read."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from petla.data.content.working_copy import list_stamps
 from petla.data.current import find_stamps, inspect
 from petla.data.history.records import DatasetVersion
 from petla.data.history.tombstones import list_forgotten, without_forgotten
-from petla.storage.files import reported
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
 
 
@@ -47,9 +46,7 @@ def located(ws: Workspace, version: DatasetVersion, progress: Progress = SILENT)
         if list_stamps(path) != stamps:
             raise ConflictError(f"{path} was changed while it was read", hint="try again when it is complete")
         return
-    with reported(ws.state):
-        folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
-    with folder as name:
-        target = Path(name) / Path(table.path).name
+    with temporary_folder(ws.objects.temporary) as folder:
+        target = folder / Path(table.path).name
         place(ws.objects, without_forgotten(ws, read_manifest(ws.objects, version.digest)), target, progress=progress)
         yield target

@@ -1,7 +1,6 @@
 """From content that is in the store to a version: the profile beside it, then the row."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from petla.data.history.tombstones import find_forgotten_in, refuse_forgotten
 from petla.data.reading.tables import convert_table, is_table
 from petla.data.upkeep.erasing import erase_here
 from petla.storage.database import reading
-from petla.storage.files import reported
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
 
 
@@ -106,16 +105,13 @@ def stage(ws: Workspace, table: DatasetTable, source: Path) -> Iterator[Path]:
     if not source.is_file():
         raise NotFoundError(f"there is no file {source}", hint="correct the path")
     wanted = Path(table.path)
-    with reported(ws.state):
-        ws.state.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-")
-    with folder as name:
+    with temporary_folder(ws.objects.temporary) as folder:
         if (ws.root / wanted).is_dir() or not wanted.suffix:
-            staged = Path(name) / "folder"
+            staged = folder / "folder"
             staged.mkdir()
             (staged / source.name).symlink_to(source.resolve())
         else:
-            staged = Path(name) / wanted.name
+            staged = folder / wanted.name
             if is_table(source) and source.suffix.lower() != wanted.suffix.lower():
                 convert_table(source, staged)
             else:

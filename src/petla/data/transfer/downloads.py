@@ -1,13 +1,14 @@
 """One file from a URL: over HTTP, or out of a bucket; whole or not at all."""
 
 import netrc
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from petla.core.errors import ForbiddenError, InvalidError, NotFoundError, UnavailableError
 from petla.core.progress import Progress
@@ -18,6 +19,9 @@ from petla.storage.remotes.addresses import SCHEMES, open_bucket
 
 _TIMEOUT_S = 60.0
 _BLOCK_BYTES = 1 << 20
+_SAFE = "/%:@!$&'()*+,;=?-._~"
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_VERSION = re.compile(r"[\x20-\x7e]{1,256}")
 _NOT_MODIFIED, _REFUSED, _ABSENT = 304, (401, 403, 407), (404, 410)
 
 
@@ -37,7 +41,7 @@ def download(url: str, target: Path, former: Origin | None, root: Path, progress
         ForbiddenError: the server does not let us in.
         UnavailableError: it cannot be reached, or broke off; the file may be half written.
     """
-    parts = urlsplit(url)
+    parts = check_url(url)
     if parts.username or parts.password:
         raise InvalidError(
             "the URL carries a user or a password",
@@ -52,13 +56,14 @@ def download(url: str, target: Path, former: Origin | None, root: Path, progress
 
 
 def _download_http(url: str, target: Path, former: Origin | None, progress: Progress) -> Origin | None:
-    request = urllib.request.Request(url, headers={"User-Agent": "petla", **_conditions(former)})  # noqa: S310 - http(s)
+    address, headers = _encode(check_url(url)), {"User-Agent": "petla", **_conditions(former)}
+    request = urllib.request.Request(address, headers=headers)  # noqa: S310 - http(s)
     _authorize(request)
     with _asking(url), _open(request) as answer:
         if answer is None:
             return None
-        expected = int(answer.headers.get("Content-Length") or -1)
-        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        expected = _read_length(url, answer)
+        version = _keep_plain(answer.headers.get("ETag")) or _keep_plain(answer.headers.get("Last-Modified"))
         if former is not None and version and version == former.version and expected in (-1, former.size_bytes):
             return None
         progress.begin(f"downloading {urlsplit(url).path.rpartition('/')[2]}", max(expected, 0))
@@ -81,6 +86,10 @@ def _open(request: urllib.request.Request) -> Iterator[HTTPResponse | None]:
         error.close()
         yield None
         return
+    except ValueError as error:
+        raise UnavailableError(
+            f"{request.full_url} redirects to an address that is not valid: {error}", hint="ask whoever runs the server"
+        ) from error
     with answer:
         yield answer
 
@@ -88,7 +97,8 @@ def _open(request: urllib.request.Request) -> Iterator[HTTPResponse | None]:
 def _download_object(url: str, target: Path, former: Origin | None, root: Path, progress: Progress) -> Origin | None:
     folder, _, name = url.rpartition("/")
     bucket = open_bucket("import", RemoteTable(url=folder), root)
-    version, size = bucket.describe(name)
+    said, size = bucket.describe(name)
+    version = _keep_plain(said) or f"size:{size}"
     if former is not None and (former.version, former.size_bytes) == (version, size):
         return None
     progress.begin(f"downloading {name}", size)
@@ -96,8 +106,59 @@ def _download_object(url: str, target: Path, former: Origin | None, root: Path, 
     return Origin(url, version, size, "etag")
 
 
+def check_url(url: str) -> SplitResult:
+    """Return the parts of a URL.
+
+    Raises:
+        InvalidError: it is not valid.
+    """
+    # NOTE: neither the URL nor the reason is shown: both may hold a password
+    refused = InvalidError(
+        "the URL is not valid: its host or port cannot be read, or it holds a control character",
+        hint="correct the URL",
+        field="url",
+    )
+    try:
+        parts = urlsplit(url)
+        host, _ = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError as error:
+        raise refused from error
+    if not url.isprintable() or (parts.scheme in ("http", "https") and not host):
+        raise refused
+    return parts
+
+
+def _encode(parts: SplitResult) -> str:
+    """Write a URL as it travels: in ASCII, without the fragment."""
+    host = (parts.hostname or "").encode("idna").decode()
+    host = f"[{host}]" if ":" in host else host
+    place = host if parts.port is None else f"{host}:{parts.port}"
+    path, query = (quote(part, safe=_SAFE) for part in (parts.path, parts.query))
+    return urlunsplit((parts.scheme, place, path, query, ""))
+
+
+def _read_length(url: str, answer: HTTPResponse) -> int:
+    """Return the size of the body in bytes; -1: the server does not say it."""
+    if answer.chunked:
+        return -1
+    said = {text.strip() for line in answer.headers.get_all("Content-Length", []) for text in line.split(",")}
+    if not said:
+        return -1
+    if len(said) > 1 or not _LENGTH.fullmatch(text := said.pop()):
+        raise UnavailableError(
+            f"{url} does not say the size of the file: its Content-Length is not one number of bytes",
+            hint="ask whoever runs the server",
+        )
+    return int(text)
+
+
+def _keep_plain(version: str | None) -> str:
+    """Return what a server calls a version, if it can stand in a pointer and in a request; else nothing."""
+    return version if version and _VERSION.fullmatch(version) else ""
+
+
 def _conditions(former: Origin | None) -> dict[str, str]:
-    if former is None:
+    if former is None or not _keep_plain(former.version):
         return {}
     if former.version.startswith(('"', "W/")):
         return {"If-None-Match": former.version}

@@ -1,8 +1,7 @@
 """Importing: a file of somebody else becomes a dataset that knows where it came from."""
 
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -10,17 +9,23 @@ import msgspec
 
 from petla.core.errors import ConflictError, InvalidError, NotFoundError
 from petla.core.progress import SILENT, Progress
-from petla.core.project.paths import resolve_inside
+from petla.core.project.paths import check_place, resolve_inside
 from petla.data.checkouts import checkout, point
 from petla.data.content.taking import working_on_data
 from petla.data.current import inspect
 from petla.data.dvc.outs import locate_pointer
 from petla.data.history.registration import append_table, choose_name, find_name
 from petla.data.pointers import Origin
-from petla.data.transfer.downloads import download
+from petla.data.transfer.downloads import check_url, download
 from petla.data.versions import AddReport, add
 from petla.storage.files import reported
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
+
+# a pointer's name is longer by four
+_LONGEST_NAME = 251
+# Git reads `.gitignore`, `.gitattributes` and `.gitmodules`, whoever wrote them
+_OF_GIT = ".git"
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,8 +115,8 @@ def _downloaded(
     ws: Workspace, url: str, former: Origin | None, progress: Progress
 ) -> Iterator[tuple[Path, Origin | None]]:
     ws.make_state()
-    with reported(ws.state), tempfile.TemporaryDirectory(dir=ws.state, prefix=".tmp-") as folder:
-        file = Path(folder) / "file"
+    with temporary_folder(ws.objects.temporary) as folder:
+        file = folder / "file"
         yield file, download(url, file, former, ws.root, progress)
 
 
@@ -123,11 +128,21 @@ def _put(ws: Workspace, place: str, file: Path) -> None:
         file.replace(target)
 
 
+def _name_in(url: str) -> str:
+    """Return the last part of a URL, if it is fit for the name of a file."""
+    check_url(url)
+    name = unquote(PurePosixPath(urlsplit(url).path).name)
+    is_short = len(name.encode()) <= _LONGEST_NAME
+    if name.isprintable() and is_short and "/" not in name and not name.casefold().startswith(_OF_GIT):
+        with suppress(ValueError):
+            return check_place(name)
+    problem = f"{name!r}, the end of the URL, cannot be the name of a file" if name else "the URL names no file"
+    raise InvalidError(problem, hint="name the file as well: petla data import URL PATH", field="path")
+
+
 def _choose_place(ws: Workspace, url: str, path: Path | None) -> str:
     if path is None:
-        name = unquote(PurePosixPath(urlsplit(url).path).name)
-        if not name or "/" in name:
-            raise InvalidError(f"{url} names no file", hint="petla data import URL PATH", field="path")
+        name = _name_in(url)
         return f"data/{name}" if (ws.root / "data").is_dir() else name
     whole = (Path.cwd() / path).parent.resolve() / path.name
     if whole.is_dir():

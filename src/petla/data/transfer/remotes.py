@@ -65,7 +65,7 @@ def choose_remote(ws: Workspace, name: str | None = None) -> tuple[str, RemoteTa
 
 def open_packs(ws: Workspace, name: str, bucket: Bucket) -> PackRemote:
     """Return a remote with the layout `packs`; nothing is sent yet."""
-    return PackRemote(bucket, ws.state / "remotes" / name, clock=ws.clock)
+    return PackRemote(bucket, ws.state / "remotes" / name)
 
 
 def make_table(url: str, layout: str, settings: Sequence[str]) -> RemoteTable:

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +28,7 @@ from petla.storage.remotes import upkeep
 from petla.storage.remotes.addresses import open_bucket
 from petla.storage.remotes.bucket import Bucket, Item
 from petla.storage.remotes.packs import VERSIONS, Mark, PackRemote
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
 
 _OF_DVC = re.compile(r"(?:files/md5/)?([0-9a-f]{2})/([0-9a-f]{30}(?:\.dir)?)")
@@ -174,8 +174,8 @@ class DvcPlace:
         """As `Place`; what lies there and is not DVC's is left alone."""
         items = [item for item in self._bucket.list("") if _OF_DVC.fullmatch(item.key)]
         progress.begin(f"verifying {self._bucket.name}", sum(item.size_bytes for item in items))
-        with tempfile.TemporaryDirectory(prefix="petla-") as folder:
-            for item, problem in in_parallel(lambda item: (item, self._find_problem(item, Path(folder))), items):
+        with temporary_folder(self._ws.objects.temporary) as folder:
+            for item, problem in in_parallel(lambda item: (item, self._find_problem(item, folder)), items):
                 progress.advance(item.size_bytes)
                 if problem:
                     yield Damage(_md5_of(item), item.key, problem)

@@ -1,7 +1,6 @@
 """Datasets as the steps want them."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from petla.core.errors import InvalidError
 from petla.data.reading.tables import is_table, read_frame
 from petla.pipeline.outputs.frames import FrameKind, convert, share
+from petla.storage.temporary import temporary_folder
 from petla.storage.workspace import Workspace
 
 
@@ -65,7 +65,5 @@ class Datasets:
 @contextlib.contextmanager
 def opened(ws: Workspace, digests: dict[str, str], in_place: set[str]) -> Iterator[Datasets]:
     """Hand out the datasets of a run; what had to be written for it is removed afterwards."""
-    home = ws.state / "cache"
-    home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix="data-") as folder:
-        yield Datasets(ws, digests, in_place, Path(folder))
+    with temporary_folder(ws.objects.temporary) as folder:
+        yield Datasets(ws, digests, in_place, folder)

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from petla.storage.objects.packs import Entry, Payload
 from petla.storage.objects.reading import Reader, walk
 from petla.storage.objects.sweeping import Sweep, plan_sweep, remove, sweep
 from petla.storage.objects.writing import Writer
+from petla.storage.temporary import temporary_folder
 
 # how long a sweep waits for writers, and they for it
 _WAIT_S = 600.0
@@ -61,6 +61,11 @@ class ObjectStore:
         # what arrives is written to files as well, where somebody wants them
         self.landings = Landings()
 
+    @property
+    def temporary(self) -> Path:
+        """The folder of the project's temporary folders, beside the packs."""
+        return self.folder / "tmp"
+
     def __contains__(self, digest: str) -> bool:
         return self._index.find(bytes.fromhex(digest)) is not None
 
@@ -89,9 +94,8 @@ class ObjectStore:
         """
         with reported(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            aside = tempfile.TemporaryDirectory(dir=folder, prefix=".tmp-")
-        with aside as name:
-            self.landings = Landings(Path(name))
+        with temporary_folder(self.temporary, near=folder) as aside:
+            self.landings = Landings(aside)
             try:
                 yield
             finally:
@@ -158,14 +162,9 @@ class ObjectStore:
         """
         with reported(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".tmp-")
-            os.close(descriptor)
-            try:
-                self.write_out(digest, Path(name), mode=mode)
-                os.replace(name, target)  # noqa: PTH105 - says that it replaces
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+        with temporary_folder(self.temporary, near=target.parent) as folder, reported(target):
+            self.write_out(digest, folder / "file", mode=mode)
+            os.replace(folder / "file", target)  # noqa: PTH105 - says that it replaces
 
     def write_out(self, digest: str, target: Path, *, mode: int = 0o644) -> None:
         """Write an object to a file that is nobody's yet; what was written before a failure stays there.

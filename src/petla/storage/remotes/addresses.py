@@ -67,7 +67,14 @@ def parse_address(url: str, root: Path) -> Address:
         known = "a folder, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX"
         raise InvalidError(f"{url!r} is no address of a remote", hint=f"use {known}", field="url")
     if scheme == "file":
-        path = Path(parts.path if parts.scheme else url).expanduser()
+        try:
+            path = Path(parts.path if parts.scheme else url).expanduser()
+        except RuntimeError as error:
+            raise InvalidError(
+                f"{url!r} names the home folder of a user whom this machine does not know",
+                hint="write the whole path",
+                field="url",
+            ) from error
         return Address("file", str(path if path.is_absolute() else root / path), "")
     if not parts.netloc:
         raise InvalidError(f"{url!r} names no bucket", hint=f"use {parts.scheme}://BUCKET/PREFIX", field="url")
@@ -137,7 +144,8 @@ def _s3(table: RemoteTable, environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _from_profile(profile: str, environment: Mapping[str, str]) -> dict[str, Any]:
     """What ~/.aws says of a profile; without such a file nothing, and the machine's own role is asked."""
-    home = Path(environment.get("HOME", "~")).expanduser() / ".aws"
+    # NOTE: a user without a name has no home folder; then there is no such file
+    home = Path(os.path.expanduser(environment.get("HOME", "~"))) / ".aws"  # noqa: PTH111
     name = profile or environment.get("AWS_PROFILE", "default")
     credentials, config = configparser.RawConfigParser(), configparser.RawConfigParser()
     credentials.read(environment.get("AWS_SHARED_CREDENTIALS_FILE", home / "credentials"), encoding="utf-8")

@@ -159,6 +159,19 @@ class Bucket:
         except NotFoundError:
             return None
 
+    def changed_at(self, key: str) -> datetime | None:
+        """Return when an object was written, by the clock of the remote; None: there is none.
+
+        Raises:
+            ForbiddenError, UnavailableError: as `get`.
+        """
+        try:
+            with self._asking(key) as obstore:
+                found: datetime = obstore.head(self._store, key)["last_modified"]
+                return found
+        except NotFoundError:
+            return None
+
     def describe(self, key: str) -> tuple[str, int]:
         """Return an object's etag, and its size in bytes.
 

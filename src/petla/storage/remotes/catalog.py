@@ -6,7 +6,7 @@ Pack lists on the remote never change once they are there, so each is fetched on
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +33,10 @@ _FIND = f"{_SELECT} WHERE digest = ?"
 _LIST = f"{_SELECT} WHERE name = ? ORDER BY offset"
 
 
+def allow() -> None:
+    """Confirm without a question: nobody but the owner of the catalog deletes."""
+
+
 class Catalog:
     """The entries of a remote and where they lie.
 
@@ -46,6 +50,8 @@ class Catalog:
         self._path = path
         self._mutex = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        # raises if this process may not delete what the catalog names
+        self.confirm: Callable[[], None] = allow
 
     def refresh(self) -> None:
         """Learn what is on the remote now.

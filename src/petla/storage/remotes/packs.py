@@ -8,37 +8,32 @@ On the remote::
     forgotten/DIGEST.json   a tombstone: an object that was removed from all history and must not come back
     pushes/ID.json          a push at work
     sweep.lock              a sweep at work
+    clock                   empty; written to learn the time by the clock of the remote
 
 A push makes its flag before it looks for a sweep, a sweep makes its lock before it looks for pushes: whoever comes
 second sees the other.
 """
 
 import contextlib
-import getpass
-import os
-import socket
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from petla.core.clock import Clock, to_text, utc_now
 from petla.core.digests import Digest, check_digest
 from petla.core.errors import BusyError, CorruptError
 from petla.core.ids import uuid7_source
 from petla.core.progress import SILENT, Progress
 from petla.storage.objects import ObjectStore
 from petla.storage.remotes.bucket import Bucket
-from petla.storage.remotes.catalog import Catalog
+from petla.storage.remotes.catalog import Catalog, allow
+from petla.storage.remotes.locks.claims import Claim, find_living
 from petla.storage.remotes.pulling import pull
 from petla.storage.remotes.pushing import push
 from petla.storage.remotes.traffic import Traffic
 
 VERSIONS, PUSHES, SWEEP = "versions", "pushes", "sweep.lock"
-# a push or a sweep that said nothing for so long is dead
-_DEAD_AFTER = timedelta(hours=24)
 _next_id = uuid7_source()
 
 
@@ -71,13 +66,11 @@ class PackRemote:
     Args:
         bucket: where it lies.
         cache: a folder for what is known of it.
-        clock: gives the present moment.
     """
 
-    def __init__(self, bucket: Bucket, cache: Path, *, clock: Clock = utc_now) -> None:
+    def __init__(self, bucket: Bucket, cache: Path) -> None:
         self.bucket = bucket
         self._cache = cache
-        self._clock = clock
         self._catalog = Catalog(bucket, cache / "catalog.db")
 
     def push(self, objects: ObjectStore, digests: Iterable[str], mark: Mark, progress: Progress = SILENT) -> Traffic:
@@ -90,9 +83,10 @@ class PackRemote:
             NotFoundError, CorruptError: an object is not here, or damaged.
             ForbiddenError, UnavailableError: the remote does not answer; what arrived stays.
         """
-        with self._pushing():
+        with self._pushing() as claim:
             self._catalog.refresh()
             traffic = push(self.bucket, self._catalog, objects, digests, progress)
+            claim.confirm()
             self.put_mark(mark)
         self._remember(mark.digest)
         return traffic
@@ -149,16 +143,20 @@ class PackRemote:
         Raises:
             BusyError: somebody pushes or sweeps.
         """
-        self._take_sweep()
-        try:
-            if at_work := [item.key for item in self.bucket.list(PUSHES) if self._is_alive(item.changed_at)]:
+        claim = self._take_sweep()
+        with claim.held():
+            if at_work := find_living(self.bucket, [item.key for item in self.bucket.list(PUSHES)]):
                 raise BusyError(
-                    f"remote {self.bucket.name}: {len(at_work)} pushes are at work", hint="try again when they are done"
+                    f"remote {self.bucket.name}: {len(at_work)} pushes are at work, the first by "
+                    f"{at_work[0].describe()}",
+                    hint="try again when they are done; a push that died is noticed within five minutes",
                 )
             self._catalog.refresh()
-            yield self._catalog
-        finally:
-            self.bucket.delete([SWEEP])
+            self._catalog.confirm = claim.confirm
+            try:
+                yield self._catalog
+            finally:
+                self._catalog.confirm = allow
 
     def close(self) -> None:
         """Close the cache."""
@@ -181,36 +179,27 @@ class PackRemote:
         (pushed / digest).touch()
 
     @contextlib.contextmanager
-    def _pushing(self) -> Iterator[None]:
-        flag = f"{PUSHES}/{_next_id()}.json"
-        self.bucket.put(flag, self._describe())
-        try:
-            if self.bucket.exists(SWEEP):
+    def _pushing(self) -> Iterator[Claim]:
+        claim = Claim(self.bucket, f"{PUSHES}/{_next_id()}.json")
+        claim.take()
+        with claim.held():
+            if self.bucket.exists(SWEEP) and (living := find_living(self.bucket, [SWEEP])):
                 raise BusyError(
-                    f"remote {self.bucket.name} is being swept",
-                    hint=f"try again when it is done; if the sweep died, remove {SWEEP} on the remote",
+                    f"remote {self.bucket.name} is being swept by {living[0].describe()}",
+                    hint="try again when it is done; a sweep that died is noticed within five minutes",
                 )
-            yield
-        finally:
-            self.bucket.delete([flag])
+            yield claim
 
-    def _take_sweep(self) -> None:
-        if self.bucket.create(SWEEP, self._describe()):
-            return
-        item = next((item for item in self.bucket.list("") if item.key == SWEEP), None)
-        if item is not None and self._is_alive(item.changed_at):
-            raise BusyError(
-                f"remote {self.bucket.name} is being swept by somebody else since {to_text(item.changed_at)}",
-                hint=f"try again when it is done; if that sweep died, remove {SWEEP} on the remote",
-            )
-        self.bucket.put(SWEEP, self._describe())
-
-    def _is_alive(self, changed_at: datetime) -> bool:
-        return self._clock() - changed_at.astimezone(UTC) < _DEAD_AFTER
-
-    def _describe(self) -> bytes:
-        who = {"at": to_text(self._clock()), "host": socket.gethostname(), "pid": os.getpid(), "by": getpass.getuser()}
-        return msgspec.json.encode(who)
+    def _take_sweep(self) -> Claim:
+        claim = Claim(self.bucket, SWEEP)
+        while not claim.take():
+            if living := find_living(self.bucket, [SWEEP]):
+                raise BusyError(
+                    f"remote {self.bucket.name} is being swept by somebody else since {living[0].at}: "
+                    f"{living[0].describe()}",
+                    hint="try again when it is done; a sweep that died is noticed within five minutes",
+                )
+        return claim
 
 
 def _key_of(digest: str) -> str:

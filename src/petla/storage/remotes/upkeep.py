@@ -119,6 +119,7 @@ def _give_up(bucket: Bucket, catalog: Catalog, parts: Sequence[Part], progress: 
     progress.begin(f"sweeping {bucket.name}", sum(part.live_bytes for part in parts))
     for group in batches_of_bytes(_fetch_live(bucket, parts), lambda pair: len(pair[1]), _SENT_BYTES):
         progress.advance(send_pack(bucket, catalog, group))
+    catalog.confirm()
     bucket.delete(f"{PACKS}/{part.name}{ending}" for part in parts for ending in (PACK, LIST))
     bucket.delete(_list_halves(bucket))
     catalog.clear()

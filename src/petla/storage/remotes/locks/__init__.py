@@ -1,0 +1,1 @@
+"""Locks on a remote, which live no longer than their owners."""
