@@ -171,7 +171,7 @@ def test_export_converts_each_row_by_itself_and_leaves_out_what_does_not_fit(
     package = make_package()
     package = msgspec.structs.replace(package, signature=msgspec.structs.replace(package.signature, inputs=inputs))
     register(ws, package, store_package(ws, package, {ONNX_FILE: make_onnx(-4.0)}))
-    columns = {"at": pl.Datetime("us"), "day": pl.Date, "n": pl.Int8, "is_fraud": pl.Boolean}
+    columns: dict[str, Any] = {"at": pl.Datetime("us"), "day": pl.Date, "n": pl.Int8, "is_fraud": pl.Boolean}
     (tmp_path / "data").mkdir()
     pl.DataFrame(schema=columns).write_parquet(tmp_path / "data" / "orders.parquet")
     # as the log of an earlier release may hold them

@@ -74,8 +74,8 @@ def test_dirty_rows_are_what_the_endpoint_hands_on() -> None:
     inputs = tuple(InputField(f"f{i}", kind, False, dtype) for i, (kind, dtype) in enumerate(fields))
     signature = Signature(inputs=inputs, target="y", task="regression")
     names = [field.name for field in inputs]
-    first, last = [row for what, row in list_dirty_rows(signature, (None,) * len(names)) if "at once" in what]
-    rows = [row for what, row in list_dirty_rows(signature, first) if what != "every nullable field null"]
+    first, last = [row for what, row in list_dirty_rows(signature, [(None,) * len(names)]) if "at once" in what]
+    rows = [row for what, row in list_dirty_rows(signature, [first]) if what != "every nullable field null"]
 
     assert Schema(signature).take_records([dict(zip(names, row, strict=True)) for row in rows]) == rows
     assert first[:6] == (
