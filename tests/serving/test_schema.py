@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from petla.core.errors import InvalidError, MalformedError
 from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Row, Signature
+from petla.serving.doors.feedback import decode_feedback
 from petla.serving.doors.schema import FAULT_LIMIT, Schema
 
 KINDS = {
@@ -176,3 +177,19 @@ def test_fast_and_slow_look_say_the_same(fields: dict[str, object]) -> None:
 
     # Space in front sends a body down the slow way.
     assert rows_or_none(body) == rows_or_none(b" " + body)
+
+
+@pytest.mark.parametrize(
+    ("truth", "message", "hint"),
+    [
+        (b"NaN", "truth is NaN, which JSON does not have", "send a label once it is known"),
+        (b"null", "truth is null, but must be", ""),
+        (b"{}", "truth is {}, but must be", ""),
+    ],
+)
+def test_label_that_is_none_is_refused_in_words_of_json(truth: bytes, message: str, hint: str) -> None:
+    with pytest.raises((InvalidError, MalformedError)) as refused:
+        decode_feedback(b'{"id": "x", "truth": %b}' % truth, 1)
+
+    assert refused.value.message.startswith(message)
+    assert refused.value.hint == hint

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from petla.core.errors import InvalidError, NotFoundError
-from petla.core.timestamps import parse_type, read_timestamp
 from petla.data.profile.columns import Kind
 from petla.decisions.feedback import records
 from petla.decisions.record import DIGEST, LabelledInputs, Truth
 from petla.models import registry
 from petla.models.conversion.dtypes import arrow_type_of, to_arrow_times, type_of_arrow
+from petla.models.conversion.timestamps import parse_type, read_timestamp
 from petla.models.signature import InputField, Signature, decode_picture
 from petla.storage.database import reading
 from petla.storage.files import reported
@@ -30,9 +30,9 @@ def export_labelled(ws: Workspace, model: str, target: Path, *, rows: int) -> in
     """Write the newest labelled decisions of a model, of all its versions, in the order of the decisions.
 
     Columns are the inputs of the signature, typed as in the dataset that retraining makes versions of, then the target.
-    Every value is converted by itself to its column's type, timestamps by the rule of `petla.core.timestamps`. A row
-    with a value that its column does not hold, as old logs have, is left out, counted and logged. A row whose label is
-    no class of the model is left out. Memory is bounded by one page of rows.
+    Every value is converted by itself to its column's type, a timestamp by the rule of `models.conversion.timestamps`.
+    A row with a value that its column does not hold, as old logs have, is left out, counted and logged. A row whose
+    label is no class of the model is left out. Memory is bounded by one page of rows.
 
     Args:
         ws: the project.

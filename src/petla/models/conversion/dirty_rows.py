@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from petla.core.timestamps import Form, normalize_timestamp, parse_type
 from petla.data.profile.columns import Kind
+from petla.models.conversion.timestamps import Form, normalize_timestamp, parse_type
 from petla.models.signature import InputField, Row, Signature, Value
 
 _BLACK = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from petla.core.timestamps import PER_SECOND, Form, TimestampType
+from petla.models.conversion.timestamps import PER_SECOND, Form, TimestampType
 
 _DAY_MS = 86_400_000
 

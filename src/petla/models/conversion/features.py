@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from petla.core.errors import InvalidError
-from petla.core.timestamps import write_timestamp
 from petla.data.profile.columns import Kind
 from petla.models.conversion.dtypes import name_dtype, type_of_polars
+from petla.models.conversion.timestamps import write_timestamp
 from petla.models.signature import InputField, Row, Signature
 
 if TYPE_CHECKING:

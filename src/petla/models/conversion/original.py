@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from petla.core.errors import InvalidError
-from petla.core.timestamps import Form, TimestampType, parse_type, read_timestamp
 from petla.data.profile.columns import Kind
 from petla.models.conversion.dtypes import to_arrow_times, type_of_arrow, type_of_polars
+from petla.models.conversion.timestamps import Form, TimestampType, parse_type, read_timestamp
 from petla.models.signature import InputField, Row, decode_picture
 from petla.pipeline.execution.user_code import guarded
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import numpy as np
 from msgspec import Meta
 
-from petla.core.timestamps import Form, TimestampType, normalize_timestamp, parse_type
 from petla.data.profile.columns import Kind
+from petla.models.conversion.timestamps import Form, TimestampType, normalize_timestamp, parse_type
 from petla.models.signature import InputField
 
 # 64 bits: what the spool can hold
