@@ -60,7 +60,8 @@ def make_tensor(name: str, datatype: str, shape: Sequence[int], values: Sequence
     count = count_of(name, datatype, shape)
     if len(values) != count:
         raise InvalidError(
-            f"{_show(name)} has {len(values)} values, but its shape {list(shape)} holds {count}", field=name[:_LONGEST_SHOWN]
+            f"{_show(name)} has {len(values)} values, but its shape {list(shape)} holds {count}",
+            field=name[:_LONGEST_SHOWN],
         )
     return Tensor(name, datatype, tuple(shape), values)
 
