@@ -130,6 +130,15 @@ def test_shape_of_a_million_dimensions_is_refused_at_once(port: int) -> None:
     assert (code, "900001 dimensions" in text, len(text) < 500) == ("INVALID_ARGUMENT", True, True)
 
 
+def test_text_may_come_as_base64(port: int, doorway: Doorway) -> None:
+    request = make_request()
+    request.inputs[2].contents.bytes_contents[0] = b"ZGU="
+    request.inputs[2].parameters["content_type"].string_param = "base64"
+
+    assert infer(port, request.SerializeToString()) == ("OK", "")
+    assert [decision.inputs[2] for decision in doorway.recorded()] == ["de"]
+
+
 def test_many_faults_fit_into_the_status_of_a_call(port: int) -> None:
     request = make_request()
     for number in range(200):

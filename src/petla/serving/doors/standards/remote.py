@@ -30,7 +30,7 @@ from petla.serving.doors.calls import make_call
 from petla.serving.doors.door import join_faults
 from petla.serving.doors.protocol import Limits
 from petla.serving.doors.responses import Problem
-from petla.serving.doors.standards.columns import choose_outputs, describe_marks, to_outputs, to_rows
+from petla.serving.doors.standards.columns import TextWay, choose_outputs, describe_marks, to_outputs, to_rows
 from petla.serving.doors.standards.limits import Receiver, list_options, parse
 from petla.serving.doors.standards.messages import HEALTH, INFERENCE, make_messages
 from petla.serving.doors.standards.rest import (
@@ -317,8 +317,12 @@ def _take(service: Service, request: Message) -> list[Row]:
         decode_raw(each.name, each.datatype, each.shape, raw[i]) if raw else _read_contents(each)
         for i, each in enumerate(request.inputs)
     ]
-    nulls = {each.name: each.parameters["null"].string_param for each in request.inputs if "null" in each.parameters}
-    return to_rows(signature, service.schema, tensors, nulls)
+    ways = {
+        each.name: TextWay.of({name: value.string_param for name, value in each.parameters.items()})
+        for each in request.inputs
+        if each.parameters
+    }
+    return to_rows(signature, service.schema, tensors, ways)
 
 
 def _read_contents(each: Message) -> Tensor:
