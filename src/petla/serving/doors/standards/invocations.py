@@ -20,7 +20,7 @@ from petla.serving.doors.door import Answer, Visit, answer_json, answer_text, jo
 from petla.serving.doors.inputs.texts import read_csv
 from petla.serving.doors.responses import Headers, Problem
 from petla.serving.doors.standards.columns import choose_outputs, to_outputs
-from petla.serving.doors.standards.numbers import read_known
+from petla.serving.doors.standards.lenient import read_known
 from petla.serving.path.request import Answered
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane

@@ -29,7 +29,7 @@ from petla.serving.doors.standards.columns import (
     to_outputs,
     to_rows,
 )
-from petla.serving.doors.standards.numbers import replace_nan
+from petla.serving.doors.standards.lenient import replace_nan
 from petla.serving.doors.standards.tensors import Tensor, decode_raw, encode_raw, make_tensor
 from petla.serving.path.request import Answered, Call
 from petla.serving.path.service import Service
