@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -16,13 +18,18 @@ from petla.models.package import Package
 from petla.models.runtime.onnx_session import OnnxRuntime
 from petla.models.runtime.running import Runtime
 from petla.serving.app import App
+from petla.serving.doors.protocol import Limits
 from petla.serving.doors.schema import Schema
+from petla.serving.doors.standards.remote import GrpcServer
 from petla.serving.metrics import Metrics
 from petla.serving.path.lane import Lane, Loaded
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
 from petla.serving.recorder import Recorder
 from tests.deployments.tiny import MODEL, make_onnx, make_package
+from tests.serving.client import PATIENCE_S
+
+T = TypeVar("T")
 
 BODY_LIMIT = 256 * 1024
 
@@ -94,3 +101,28 @@ class Doorway:
         return [
             record for frame in reader.frames(Position(0, 0), end_of(folder, DECISIONS)) for record in frame.records
         ]
+
+
+@contextmanager
+def open_calls(doorway: Doorway, body_limit_bytes: int, limits: Limits) -> Iterator[int]:
+    """Answer over gRPC in a loop of its own; yield the port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def wait(work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
+
+    async def start() -> tuple[GrpcServer, int]:
+        server = GrpcServer(doorway.plane, body_limit_bytes, limits)
+        return server, await server.start("127.0.0.1", 0)
+
+    server, port = wait(start())
+    try:
+        yield port
+    finally:
+        wait(server.stop())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+        doorway.recorder.close()

@@ -114,6 +114,17 @@ def test_triton_s_client_names_a_version_that_stands_by(shop: Workspace, client:
         caller.infer(MODEL, make_inputs(module), model_version="3")
 
 
+def test_nan_in_triton_s_json_is_null(port: int) -> None:
+    inputs = make_inputs(tritonclient.http)
+    inputs[0].set_data_from_numpy(np.array([2.5, -1.0]), binary_data=False)
+    inputs[1].set_data_from_numpy(np.array([3, np.nan]), binary_data=False)
+
+    with contextlib.closing(tritonclient.http.InferenceServerClient(f"127.0.0.1:{port}")) as caller:
+        result = caller.infer(MODEL, inputs)
+
+    assert result.as_numpy("probability") == pytest.approx(EXPECTED, abs=1e-6)
+
+
 def test_triton_s_client_learns_what_is_there(client: tuple[Any, Any]) -> None:
     caller, module = client
     as_json = {"as_json": True} if module is tritonclient.grpc else {}

@@ -1,7 +1,5 @@
 """Whatever strangers send over gRPC, broken messages, shapes and contents that do not fit: never a fault of ours."""
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,13 +8,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from petla.serving.doors.protocol import Limits
 from petla.serving.doors.standards import remote
 from petla.serving.doors.standards.messages import INFERENCE, make_messages
-from petla.serving.doors.standards.remote import SERVICE, GrpcServer
+from petla.serving.doors.standards.remote import SERVICE
 from tests.deployments.tiny import MODEL, ROW
 from tests.serving import strategies
 from tests.serving.client import PATIENCE_S
-from tests.serving.doorway import Doorway
+from tests.serving.doorway import Doorway, open_calls
 
 LIMIT_BYTES = 256 * 1024
 METHODS = [name.removesuffix("Request") for name in INFERENCE if name.endswith("Request")]
@@ -104,19 +103,10 @@ torn = st.builds(
 @pytest.fixture(scope="module")
 def send(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
     doorway = Doorway(tmp_path_factory.mktemp("doorway")).serve_tiny()
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    def wait(work: Any) -> Any:  # noqa: ANN401 - a coroutine and what it returns
-        return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
-
-    async def open_server() -> tuple[GrpcServer, int]:
-        server = GrpcServer(doorway.plane, LIMIT_BYTES)
-        return server, await server.start("127.0.0.1", 0)
-
-    server, port = wait(open_server())
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    with (
+        open_calls(doorway, LIMIT_BYTES, Limits(100, PATIENCE_S)) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
 
         def ask(method: str, content: bytes) -> bytes | grpc.StatusCode:
             try:
@@ -127,11 +117,6 @@ def send(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Send]:
             return answer
 
         yield ask
-    wait(server.stop())
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-    doorway.recorder.close()
 
 
 def is_answered(answer: bytes | grpc.StatusCode) -> bool:

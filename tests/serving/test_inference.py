@@ -157,6 +157,14 @@ def change(index: int, **parts: Any) -> dict[str, Any]:  # noqa: ANN401
         (INFER, change(0, parameters={"binary_data_size": 4}), 400, "binary_data_size"),
         (INFER, change(0, parameters={"shared_memory_region": "a"}), 400, "shared memory"),
         (INFER, {"inputs": INPUTS, "outputs": [{"name": "label"}]}, 400, "no output"),
+        (INFER, {"inputs": INPUTS, "outputs": [{"name": "id"}] * 1_000}, 400, "wanted twice"),
+        (INFER, {"inputs": INPUTS, "id": "x" * 1_025}, 400, "at most 1024 characters"),
+        (INFER, change(0, shape=[1] * 300), 400, "300 dimensions"),
+        (INFER, change(0, shape=[2**62] * 8), 400, "more than 2147483648 values"),
+        (INFER, change(0, shape=[2**62] * 10_000), 400, "10000 dimensions"),
+        (INFER, {"inputs": [*INPUTS, INPUTS[0] | {"name": "x", "shape": [1, 2]}]}, 400, "x is an unknown field"),
+        (INFER, change(0, data=[1.0, float("inf")]), 400, "inputs[0].data[1] is Infinity"),
+        (INFER, change(2, parameters={"content_type": "base64"}, data=["de", "?"]), 400, "not base64"),
         ("/v2/models/frod/infer", {"inputs": INPUTS}, 404, "did you mean 'fraud'?"),
         (f"/v2/models/{MODEL}/versions/3/infer", {"inputs": INPUTS}, 404, "loaded: 7"),
         (f"/v2/models/{MODEL}", {}, 405, "takes no POST"),
@@ -200,3 +208,66 @@ def test_model_of_numbers_takes_one_matrix(doorway: Doorway) -> None:
 
     assert outputs_of(reply.content)["probability"] == [0.25, 0.75]
     assert [decision.inputs for decision in doorway.recorded()] == [(0.25, 1.0), (0.75, None)]
+
+
+@pytest.mark.parametrize("absent", ["id", "parameters", "outputs", "inputs"])
+def test_optional_fields_may_be_null(doorway: Doorway, absent: str) -> None:
+    content: dict[str, Any] = {"inputs": INPUTS}
+    if absent == "inputs":
+        content["inputs"] = [each | {"parameters": None} for each in INPUTS]
+        content["outputs"] = [{"name": "probability", "parameters": None}]
+    else:
+        content[absent] = None
+
+    reply = doorway.ask(INFER, content)
+
+    assert (reply.status, reply.content.get("id")) == (200, None)
+    assert outputs_of(reply.content)["probability"] == pytest.approx(EXPECTED, abs=1e-6)
+
+
+def test_parameter_that_is_null_counts_as_absent(doorway: Doorway) -> None:
+    absent = dict.fromkeys(("binary_data_size", "shared_memory_region", "null", "content_type"))
+    inputs = [each | {"parameters": absent} for each in INPUTS]
+    outputs = [{"name": "probability", "parameters": {"binary_data": None}}]
+    parameters = {"timeout": None, "binary_data_output": None}
+
+    reply = doorway.ask(INFER, {"inputs": inputs, "outputs": outputs, "parameters": parameters})
+
+    assert outputs_of(reply.content) == {"probability": pytest.approx(EXPECTED, abs=1e-6)}
+
+
+def test_nan_as_triton_s_client_writes_it_is_null(doorway: Doorway) -> None:
+    # Python's json writes NaN
+    reply = doorway.ask(INFER, change(1, data=[3.0, float("nan")], datatype="FP64") | {"id": 'a \\"NaN'})
+
+    assert (reply.status, reply.content["id"]) == (200, 'a \\"NaN')
+    assert outputs_of(reply.content)["probability"] == pytest.approx(EXPECTED, abs=1e-6)
+
+
+def test_texts_may_come_as_base64(doorway: Doorway) -> None:
+    parameters = {"content_type": "base64", "null": "-"}
+
+    reply = doorway.ask(INFER, change(2, parameters=parameters, data=["ZGU=", "cGw="]))
+    raws = encode_raw("BYTES", ["ZGU=", "cGw="])
+    body = change(2, parameters=parameters | {"binary_data_size": len(raws)}, data=None)
+    head = json.dumps(body).encode()
+    raw = doorway.ask(INFER, head + raws, inference_header_content_length=str(len(head)))
+
+    assert outputs_of(reply.content)["probability"] == pytest.approx(EXPECTED, abs=1e-6)
+    assert raw.status == 200
+    assert [decision.inputs[2] for decision in doorway.recorded()] == ["de", "pl"] * 2
+
+
+@pytest.mark.parametrize("ones", [(1, 0), (1.0, 0.0)])
+def test_model_of_numbers_and_booleans_takes_one_matrix(doorway: Doorway, ones: tuple[float, float]) -> None:
+    fields = (InputField("a", Kind.NUMBER, is_nullable=False), InputField("b", Kind.BOOLEAN, is_nullable=True))
+    package = msgspec.structs.replace(make_package(), signature=msgspec.structs.replace(SIGNATURE, inputs=fields))
+    doorway.serve("numbers", package, StandIn(is_fast=True))
+    matrix = {"name": "x", "shape": [3, 2], "datatype": "FP32", "data": [0.25, ones[0], 0.75, ones[1], 0.5, None]}
+
+    reply = doorway.ask("/v2/models/numbers/infer", {"inputs": [matrix]})
+    wrong = doorway.ask("/v2/models/numbers/infer", {"inputs": [matrix | {"data": [0.25, 2, 0.75, 1, 0.5, None]}]})
+
+    assert reply.status == 200
+    assert (wrong.status, "b[0] is 2" in wrong.content["error"]) == (400, True)
+    assert [decision.inputs for decision in doorway.recorded()] == [(0.25, True), (0.75, False), (0.5, None)]

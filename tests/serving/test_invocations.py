@@ -1,5 +1,6 @@
 """MLflow's scoring protocol: every form of input gives the same predictions; wrong ones are refused in its form."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,13 @@ def doorway(tmp_path: Path) -> Iterator[Doorway]:
         {"instances": ROWS},
         {"inputs": ROWS},
         {"inputs": {name: [row[i] for row in ROWS] for i, name in enumerate(NAMES)}},
+        # as MLflow's own client writes what is not known
+        {"dataframe_split": {"columns": NAMES, "data": [ROWS[0], [-1.0, math.nan, "pl"]]}},
+        {"dataframe_records": [RECORDS[0], RECORDS[1] | {"items": math.nan}]},
+        {"instances": [ROWS[0], [-1.0, math.nan, "pl"]], "params": None},
+        {"inputs": {"amount": [2.5, -1.0], "items": [3, math.nan], "country": ["de", "pl"]}},
         b"amount,items,country\n2.5,3,de\n-1,,pl\n",
+        b'"amount", "items", "country"\n2.5, 3, "de"\n-1, , pl\n',
         '\ufeffcountry,items,amount\r\nde,3.0,2.5\r\n"pl",,-1\r\n'.encode(),
     ],
 )
@@ -72,6 +79,14 @@ def test_model_is_the_only_one_or_the_one_that_is_named(doorway: Doorway) -> Non
         (b"", 400, "empty"),
         (b"[1", 400, "not JSON"),
         ([], 400, "exactly one"),
+        (
+            {"dataframe_split": {"columns": NAMES, "data": [[2.5, math.inf, "de"]]}},
+            400,
+            "dataframe_split.data[0][1] is Inf",
+        ),
+        ({"inputs": {"amount": [-math.inf]}}, 400, "inputs.amount[0] is -Infinity"),
+        ({"instances": [[math.nan, 3, "NaN"]]}, 400, "[0].amount is null"),
+        ({"instances": RECORDS, "params": {"columns": ["id", "id"]}}, 400, "wanted twice"),
         ({"instances": RECORDS, "inputs": RECORDS}, 400, "exactly one"),
         ({"instances": []}, 400, "a row at least"),
         ({"instances": [[1, 2]]}, 400, "3 values"),

@@ -30,13 +30,13 @@ def test_page_has_the_samples_of_every_worker_once(tmp_path: Path) -> None:
 
 def test_histogram_is_cumulative_and_ends_with_the_count(tmp_path: Path) -> None:
     metrics, _ = make_workers(tmp_path)
-    for latency_ns in (400_000, 500_000, 3_000_000, 5_000_000_000):
+    for latency_ns in (400_000, 500_000, 3_000_000, 4_000_000_000, 5_000_000_000, 90_000_000_000):
         metrics.of("fraud").observe(latency_ns)
 
     lines = metrics.render().decode().splitlines()
 
     buckets = [int(line.rsplit(" ", 1)[1]) for line in lines if "_seconds_bucket" in line]
-    assert buckets == [2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4]
+    assert buckets == [2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 5, 5, 5, 5, 6]
     assert len(buckets) == len(BUCKETS_S) + 1
-    assert 'petla_request_latency_seconds_sum{model="fraud",worker="0"} 5.003900000' in lines
-    assert 'petla_request_latency_seconds_count{model="fraud",worker="0"} 4' in lines
+    assert 'petla_request_latency_seconds_sum{model="fraud",worker="0"} 99.003900000' in lines
+    assert 'petla_request_latency_seconds_count{model="fraud",worker="0"} 6' in lines

@@ -13,7 +13,7 @@ import msgspec
 from petla.deployments.snapshot import acknowledgements_folder
 
 # upper bounds, seconds
-BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 _BOUNDS_NS = tuple(int(bound * 1e9) for bound in BUCKETS_S)
 _SUFFIX = ".metrics"

@@ -115,7 +115,9 @@ async def _grpc_beside(plane: Plane, options: argparse.Namespace) -> AsyncIterat
     from petla.serving.doors.standards.remote import GrpcServer
 
     host, port = options.grpc
-    server = GrpcServer(plane, options.table.body_limit_bytes, open_certificate(options.root, options.table))
+    table = options.table
+    limits = Limits(table.connections, table.client_timeout_s)
+    server = GrpcServer(plane, table.body_limit_bytes, limits, open_certificate(options.root, table))
     await server.start(host, int(port))
     try:
         yield

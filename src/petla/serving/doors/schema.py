@@ -24,6 +24,8 @@ from petla.serving.doors.inputs.values import EXACT_FLOAT, describe, reader_of, 
 FAULT_LIMIT = 100
 
 _LONGEST_NAME = 64
+# of what is looked through for a number that JSON does not have
+_DEEPEST = 16
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 
@@ -294,14 +296,21 @@ def _find_odd_number(body: bytes) -> tuple[str, str]:
         content = json.loads(body, parse_constant=_Literal)
     except (ValueError, RecursionError):
         return "", ""
-    is_many = isinstance(content, list)
-    for index, record in enumerate(content if is_many else [content]):
-        place = f"[{index}]" if is_many else ""
-        values = record if isinstance(record, dict) else {"": record}
-        for name, value in values.items():
-            if reason := _name_odd(value):
-                return ".".join(part for part in (place, name) if part), reason
-    return "", ""
+    return _look_for_odd(content, _DEEPEST) or ("", "")
+
+
+def _look_for_odd(content: Any, depth: int) -> tuple[str, str] | None:  # noqa: ANN401 - any JSON value
+    if not isinstance(content, dict | list):
+        reason = _name_odd(content)
+        return ("", reason) if reason else None
+    if not depth:
+        return None
+    for name, value in content.items() if isinstance(content, dict) else enumerate(content):
+        if found := _look_for_odd(value, depth - 1):
+            place, reason = found
+            shown = f"[{name}]" if isinstance(name, int) else name[:_LONGEST_NAME]
+            return shown + ("." if place and place[0] != "[" else "") + place, reason
+    return None
 
 
 def _name_odd(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -6,16 +6,18 @@ Source: OpenAPI Specification 3.1.1; JSON Schema 2020-12.
 from typing import Any
 
 import msgspec
+import numpy as np
 
 import petla
 from petla.data.profile.columns import Kind
-from petla.models.signature import InputField
+from petla.models.signature import InputField, Value
 from petla.serving.doors.door import Answer, Visit, answer_json
 from petla.serving.doors.inputs.values import INT64 as WHOLE
 from petla.serving.doors.inputs.values import describe, largest_of, range_of
 from petla.serving.doors.standards.columns import describe_outputs
 from petla.serving.doors.standards.invocations import FORMS
-from petla.serving.doors.standards.tensors import BOOL, BYTES, INT64, NUMBERS
+from petla.serving.doors.standards.rest import LONGEST_ID
+from petla.serving.doors.standards.tensors import BOOL, BYTES, INT64, MOST_DIMENSIONS, NUMBERS
 from petla.serving.path.service import Service
 from petla.serving.plane import PREDICT, Plane
 
@@ -50,21 +52,26 @@ _TENSOR: Json = {
     "type": "object",
     "properties": {
         "name": {"type": "string"},
-        "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1},
+        "shape": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 0},
+            "minItems": 1,
+            "maxItems": MOST_DIMENSIONS,
+        },
         "datatype": {"enum": [*NUMBERS, BYTES]},
         "data": {"type": "array"},
-        "parameters": {"type": "object"},
+        "parameters": {"type": ["object", "null"]},
     },
     "required": ["name", "shape", "datatype", "data"],
 }
 _INFERENCE: Json = {
     "type": "object",
     "properties": {
-        "id": {"type": "string"},
-        "parameters": {"type": "object"},
+        "id": {"type": ["string", "null"], "maxLength": LONGEST_ID},
+        "parameters": {"type": ["object", "null"]},
         "inputs": {"type": "array", "items": {"$ref": "#/components/schemas/Tensor"}, "minItems": 1},
         "outputs": {
-            "type": "array",
+            "type": ["array", "null"],
             "items": {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
         },
     },
@@ -170,14 +177,21 @@ def _predict(model: str, service: Service, row: str, answer: str) -> Json:
     content = found["requestBody"]["content"]
     signature = service.champion.loaded.package.signature
     golden = service.champion.loaded.package.golden[:1]
-    names = [field.name for field in signature.inputs]
     if golden:
-        value = dict(zip(names, golden[0].row, strict=True))
+        value = {field.name: _shorten(field, each) for field, each in zip(signature.inputs, golden[0].row, strict=True)}
         content["application/json"]["examples"] = {"golden": {"summary": "a row of the holdout", "value": value}}
     if service.schema.pictures:
         content["multipart/form-data"] = {"schema": _reference(row)}
         content |= {kind: {"schema": {}} for kind in ("image/png", "image/jpeg")}
     return found
+
+
+def _shorten(field: InputField, value: Value) -> Value:
+    """Return a number of 32 bits, as it came from the training rows, in the digits that people write."""
+    if field.kind is not Kind.NUMBER or not isinstance(value, float):
+        return value
+    single = np.float32(value)
+    return float(str(single)) if float(single) == value else value
 
 
 def _describe_row(service: Service) -> Json:

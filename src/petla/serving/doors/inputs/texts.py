@@ -54,7 +54,10 @@ def read_csv(body: bytes, signature: Signature) -> tuple[list[str], list[Sequenc
     """
     fields = {field.name: field for field in signature.inputs}
     try:
-        lines = [line for line in csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""), strict=True) if line]
+        text = body.decode("utf-8-sig")
+        lines = _read_lines(text)
+        if lines and any(name[:1] == " " and name not in fields for name in lines[0]):
+            lines = _read_lines(text, skipinitialspace=True)
     except UnicodeDecodeError as error:
         raise MalformedError(f"the body is not UTF-8: byte {error.start}", hint="encode it as UTF-8") from error
     except csv.Error as error:
@@ -71,6 +74,10 @@ def read_csv(body: bytes, signature: Signature) -> tuple[list[str], list[Sequenc
             )
     columns = zip(*lines[1:], strict=True)
     return head, [_read_column(fields.get(name), texts) for name, texts in zip(head, columns, strict=True)]
+
+
+def _read_lines(text: str, **dialect: Any) -> list[list[str]]:  # noqa: ANN401 - csv's own options
+    return [line for line in csv.reader(io.StringIO(text, newline=""), strict=True, **dialect) if line]
 
 
 def _read_column(field: InputField | None, texts: Sequence[str]) -> Sequence[Any]:

@@ -1,7 +1,8 @@
 """Between tensors and a model's rows: one input per field, or one matrix of all numbers; one output per word.
 
 - A field is an input of the shape [n] or [n, 1]; a tensor field one of [n, ...its shape]; pictures and texts are BYTES.
-- A model of numbers alone also takes one input of the shape [n, fields], whatever its name, in the signature's order.
+- A model of numbers and booleans also takes one input of the shape [n, fields], whatever its name, in the signature's
+  order; 0 and 1 in it are booleans where the field is one.
 - No value: null in JSON, NaN in floating point; for BYTES the text that the input's parameter `null` names. An input
   that is left out is null in every row. Each only where the signature allows null.
 """
@@ -22,8 +23,20 @@ from petla.serving.path.request import Answered
 ID = "id"
 _FLAT_KINDS = frozenset({Kind.NUMBER, Kind.INTEGER, Kind.BOOLEAN})
 _DATATYPES = {Kind.NUMBER: FP64, Kind.INTEGER: INT64, Kind.BOOLEAN: BOOL}
-# input -> the text that stands for null in it
-Nulls = Mapping[str, str]
+
+
+class TextWay(NamedTuple):
+    """How the texts of an input are read."""
+
+    # what stands for null; None: nothing does
+    null: str | None = None
+    is_base64: bool = False
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "TextWay":
+        """Return what an input's parameters say: `null`, and `content_type` as MLServer has it."""
+        null = parameters.get("null")
+        return cls(null if null is None else str(null), parameters.get("content_type") == "base64")
 
 
 class Described(NamedTuple):
@@ -64,14 +77,14 @@ def label_datatype(signature: Signature) -> str:
     return BYTES if any(isinstance(value, str) for value in classes) else FP64
 
 
-def to_rows(signature: Signature, schema: Schema, tensors: Sequence[Tensor], nulls: Nulls) -> list[Row]:
+def to_rows(signature: Signature, schema: Schema, tensors: Sequence[Tensor], ways: Mapping[str, TextWay]) -> list[Row]:
     """Turn the inputs of a request into rows.
 
     Args:
         signature: whose fields they are.
         schema: checks them.
         tensors: the inputs.
-        nulls: what stands for null in inputs of texts.
+        ways: how the texts of an input are read.
 
     Raises:
         InvalidError: shapes do not fit, or values are not what the signature says.
@@ -85,9 +98,13 @@ def to_rows(signature: Signature, schema: Schema, tensors: Sequence[Tensor], nul
     columns: dict[str, Sequence[Any]] = {}
     for tensor in tensors:
         if tensor.name in columns:
-            raise InvalidError(f"input {tensor.name!r} is there twice", field=tensor.name)
+            raise InvalidError(f"input {tensor.name[:60]!r} is there twice", field=tensor.name[:60])
         field = fields.get(tensor.name)
-        element = field.shape if field is not None else ()
+        if field is None:
+            # named with all other faults
+            columns[tensor.name] = ()
+            continue
+        element = field.shape
         if tensor.shape != (n_rows, *element) and (element or tensor.shape != (n_rows, 1)):
             wanted = [n_rows, *element]
             raise InvalidError(
@@ -95,7 +112,7 @@ def to_rows(signature: Signature, schema: Schema, tensors: Sequence[Tensor], nul
                 hint="every input has one value, or one array, for each row",
                 field=tensor.name[:60],
             )
-        values = _list_values(tensor, field, nulls.get(tensor.name))
+        values = _list_values(tensor, field, ways.get(tensor.name, TextWay()))
         columns[tensor.name] = _nest(values, element)
     return schema.take_columns(columns, n_rows)
 
@@ -134,6 +151,8 @@ def choose_outputs(
     for name in wanted:
         if name not in known:
             raise InvalidError(f"there is no output {name[:60]!r}", hint=f"it has {', '.join(known)}", field=name[:60])
+    if len(wanted) > len(set(wanted)):
+        raise InvalidError("an output is wanted twice", hint="name each output once")
     return lambda outputs: [outputs[known.index(name)] for name in wanted] if wanted else outputs
 
 
@@ -153,15 +172,26 @@ def _is_matrix(tensors: Sequence[Tensor], fields: Mapping[str, InputField]) -> b
 def _cut(tensor: Tensor, signature: Signature) -> dict[str, Sequence[Any]]:
     width = len(signature.inputs)
     values = _known(tensor)
-    return {field.name: values[i::width] for i, field in enumerate(signature.inputs)}
+    columns = {field.name: values[i::width] for i, field in enumerate(signature.inputs)}
+    if tensor.datatype != BOOL:
+        for field in signature.inputs:
+            if field.kind is Kind.BOOLEAN:
+                columns[field.name] = [bool(value) if value in (0, 1) else value for value in columns[field.name]]
+    return columns
 
 
-def _list_values(tensor: Tensor, field: InputField | None, null: str | None) -> Sequence[Any]:
+def _list_values(tensor: Tensor, field: InputField, way: TextWay) -> Sequence[Any]:
     if tensor.datatype != BYTES:
         return _known(tensor)
-    is_picture = field is not None and field.kind is Kind.IMAGE
-    texts = [_to_text(tensor.name, value, is_picture=is_picture) for value in tensor.values]
-    return texts if null is None else [None if text == null else text for text in texts]
+    # base64 is what a picture is passed on as
+    is_picture = field.kind is Kind.IMAGE
+    is_raw = is_picture and not way.is_base64
+    texts = [_to_text(tensor.name, value, is_picture=is_raw) for value in tensor.values]
+    if way.null is not None:
+        texts = [None if text == way.null else text for text in texts]
+    if way.is_base64 and not is_picture:
+        return [_decode_base64(tensor.name, text) if isinstance(text, str) else text for text in texts]
+    return texts
 
 
 def _known(tensor: Tensor) -> Sequence[Any]:
@@ -185,6 +215,17 @@ def _to_text(name: str, value: Any, *, is_picture: bool) -> Any:  # noqa: ANN401
         return value.decode()
     except UnicodeDecodeError as error:
         raise InvalidError(f"input {name[:60]!r} has a text that is not UTF-8", field=name[:60]) from error
+
+
+def _decode_base64(name: str, text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode()
+    except ValueError as error:
+        raise InvalidError(
+            f"input {name[:60]!r} has a text that is not base64 of UTF-8",
+            hint="encode it, or leave out the parameter content_type",
+            field=name[:60],
+        ) from error
 
 
 def _nest(values: Sequence[Any], shape: Sequence[int]) -> Sequence[Any]:

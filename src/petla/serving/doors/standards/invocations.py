@@ -19,8 +19,8 @@ from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.door import Answer, Visit, answer_json, answer_text, join_faults
 from petla.serving.doors.inputs.texts import read_csv
 from petla.serving.doors.responses import Headers, Problem
-from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import choose_outputs, to_outputs
+from petla.serving.doors.standards.lenient import read_known
 from petla.serving.path.request import Answered
 from petla.serving.path.service import Service
 from petla.serving.plane import Plane
@@ -86,7 +86,7 @@ def _take(service: Service, visit: Visit) -> tuple[list[Row], Any]:
 
 
 def _read_body(service: Service, body: bytes) -> tuple[list[Row], Any]:
-    content = read_json(body)
+    content = read_known(body)
     given = [form for form in FORMS if isinstance(content, dict) and form in content]
     if len(given) != 1:
         raise InvalidError(f"the body must have exactly one of the keys {', '.join(FORMS)}", hint="send one of them")

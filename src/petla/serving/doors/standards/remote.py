@@ -9,7 +9,7 @@ Source: KServe, Open Inference Protocol, "gRPC"; gRPC Health Checking Protocol.
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import petla
 from petla.core.errors import (
@@ -18,7 +18,6 @@ from petla.core.errors import (
     ForbiddenError,
     InvalidError,
     LimitedError,
-    MalformedError,
     NotFoundError,
     PetlaError,
     UnavailableError,
@@ -29,8 +28,10 @@ from petla.models.signature import Row
 from petla.serving.doors.asking import ask, take_body
 from petla.serving.doors.calls import make_call
 from petla.serving.doors.door import join_faults
+from petla.serving.doors.protocol import Limits
 from petla.serving.doors.responses import Problem
-from petla.serving.doors.standards.columns import choose_outputs, describe_marks, to_outputs, to_rows
+from petla.serving.doors.standards.columns import TextWay, choose_outputs, describe_marks, to_outputs, to_rows
+from petla.serving.doors.standards.limits import Receiver, list_options, parse
 from petla.serving.doors.standards.messages import HEALTH, INFERENCE, make_messages
 from petla.serving.doors.standards.rest import (
     EXTENSIONS,
@@ -57,7 +58,8 @@ HEALTH_SERVICE = "grpc.health.v1.Health"
 _SERVING, _NOT_SERVING = 1, 2
 _GRACE_S = 1.0
 _FOREVER_S = 365 * 86_400
-_OVERHEAD_BYTES = 64 * 1024
+# Clients take 8 KiB of metadata, where a letter may need nine bytes.
+_LONGEST_TEXT = 800
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents",
@@ -96,18 +98,31 @@ _STATUSES = {
 }
 
 
+class _Refusal(NamedTuple):
+    """What a call is refused with."""
+
+    # the name of a status
+    code: str
+    text: str
+
+
 class GrpcServer:
     """The gRPC door of one worker.
 
     Args:
         plane: what serves.
         body_limit_bytes: largest message.
+        limits: of connections, of calls at a time, and of time.
         certificate: encrypts; None: it does not.
     """
 
-    def __init__(self, plane: Plane, body_limit_bytes: int, certificate: Certificate | None = None) -> None:
+    def __init__(
+        self, plane: Plane, body_limit_bytes: int, limits: Limits, certificate: Certificate | None = None
+    ) -> None:
         self._plane = plane
-        self._limit_bytes = body_limit_bytes + _OVERHEAD_BYTES
+        self._options = list_options(body_limit_bytes, limits)
+        self._most_calls = limits.connections
+        self._receiver = Receiver(body_limit_bytes, limits.client_timeout_s)
         self._messages = make_messages("inference", INFERENCE)
         self._health = make_messages("grpc.health.v1", HEALTH)
         self._certificate = certificate
@@ -121,8 +136,7 @@ class GrpcServer:
         """
         import grpc.aio
 
-        options = [("grpc.so_reuseport", 1), ("grpc.max_receive_message_length", self._limit_bytes)]
-        self._server = grpc.aio.server(options=options)
+        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=self._most_calls)
         self._server.add_generic_rpc_handlers([self._list_methods(), self._list_health_methods()])
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
@@ -164,7 +178,7 @@ class GrpcServer:
     def _list_health_methods(self) -> Any:  # noqa: ANN401
         import grpc
 
-        check = grpc.unary_unary_rpc_method_handler(
+        check = grpc.stream_unary_rpc_method_handler(
             self._guard(self._check_health, self._health.HealthCheckRequest, None),
             response_serializer=self._health.HealthCheckResponse.SerializeToString,
         )
@@ -176,7 +190,7 @@ class GrpcServer:
         return grpc.method_handlers_generic_handler(
             service,
             {
-                name: grpc.unary_unary_rpc_method_handler(
+                name: grpc.stream_unary_rpc_method_handler(
                     self._guard(method, getattr(messages, f"{name}Request"), _scope_of(name)),
                     response_serializer=getattr(messages, f"{name}Response").SerializeToString,
                 )
@@ -185,30 +199,38 @@ class GrpcServer:
         )
 
     def _guard(self, method: Method, kind: Message, scope: Scope | None) -> Method:
-        """Return a method that asks for a key where keys are on, and answers errors with the status of their family.
+        """Return a method that receives its message itself, and answers errors with the status of their family."""
+        import grpc
+
+        async def guarded(_stream: Any, context: Any) -> Message:  # noqa: ANN401 - grpc's own types
+            answer = await self._answer(method, kind, scope, context)
+            if not isinstance(answer, _Refusal):
+                return answer
+            # NOTE: the error that this raises keeps this frame until garbage is looked for: no message may be in it.
+            return await context.abort(grpc.StatusCode[answer.code], answer.text)
+
+        return guarded
+
+    async def _answer(self, method: Method, kind: Message, scope: Scope | None, context: Any) -> Message:  # noqa: ANN401
+        """Ask for a key where keys are on, then receive the message and answer it; or say what refuses it.
 
         NOTE: the message is read here and not by the library, which takes one that cannot be read for a fault of ours.
         """
-        import grpc
-
-        async def guarded(content: bytes, context: Any) -> Message:  # noqa: ANN401 - grpc's own type
-            request = None
-            try:
-                if self._plane.keys is not None and scope is not None:
-                    self._plane.keys.check(_read_metadata(context), scope)
-                request = _parse(kind, content)
-                return await method(request, context)
-            except PetlaError as error:
-                faults = error.faults if isinstance(error, InvalidError) else ()
-                text = join_faults(Problem(error.code, error.message, hint=error.hint), faults)
-                name = _code_of(error)
-            except Exception:
-                logger.exception("request.failed")
-                name, text = "INTERNAL", "the server failed on this request; it is written to its log"
-            self._count(request, _STATUSES.get(name, 503))
-            return await context.abort(grpc.StatusCode[name], text)
-
-        return guarded
+        request = None
+        try:
+            if self._plane.keys is not None and scope is not None:
+                self._plane.keys.check(_read_metadata(context), scope)
+            content = await self._receiver.receive(context)
+            is_inference = kind is self._messages.ModelInferRequest
+            request = await take_body(len(content), lambda: parse(kind, content, is_inference=is_inference))
+            return await method(request, context)
+        except PetlaError as error:
+            refusal = _refuse(error)
+        except Exception:
+            logger.exception("request.failed")
+            refusal = _Refusal("INTERNAL", "the server failed on this request; it is written to its log")
+        self._count(request, _STATUSES.get(refusal.code, 503))
+        return refusal
 
     def _count(self, request: Message | None, status: int) -> None:
         model = getattr(request, "model_name", "")
@@ -277,19 +299,11 @@ class GrpcServer:
         return response
 
 
-def _parse(kind: Message, content: bytes) -> Message:
-    """Read a message.
-
-    Raises:
-        MalformedError: it is none of that kind.
-    """
-    from google.protobuf.message import DecodeError
-
-    try:
-        return kind.FromString(content)
-    except DecodeError as error:
-        name = kind.DESCRIPTOR.name
-        raise MalformedError(f"the message is no {name}", hint="use the protocol's own definition") from error
+def _refuse(error: PetlaError) -> _Refusal:
+    faults = error.faults if isinstance(error, InvalidError) else ()
+    text = join_faults(Problem(error.code, error.message, hint=error.hint), faults)
+    code = next((code for kind, code in _CODES if isinstance(error, kind)), "UNAVAILABLE")
+    return _Refusal(code, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}...")
 
 
 def _take(service: Service, request: Message) -> list[Row]:
@@ -303,8 +317,12 @@ def _take(service: Service, request: Message) -> list[Row]:
         decode_raw(each.name, each.datatype, each.shape, raw[i]) if raw else _read_contents(each)
         for i, each in enumerate(request.inputs)
     ]
-    nulls = {each.name: each.parameters["null"].string_param for each in request.inputs if "null" in each.parameters}
-    return to_rows(signature, service.schema, tensors, nulls)
+    ways = {
+        each.name: TextWay.of({name: value.string_param for name, value in each.parameters.items()})
+        for each in request.inputs
+        if each.parameters
+    }
+    return to_rows(signature, service.schema, tensors, ways)
 
 
 def _read_contents(each: Message) -> Tensor:
@@ -358,7 +376,3 @@ def _make_credentials(certificate: Certificate) -> Any:  # noqa: ANN401 - grpc's
 
 def _to_bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
-
-
-def _code_of(error: PetlaError) -> str:
-    return next((code for kind, code in _CODES if isinstance(error, kind)), "UNAVAILABLE")

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import field
 
 import petla
 from petla.core.errors import ConflictError, Fault, InvalidError, MalformedError, NotFoundError
@@ -22,6 +21,7 @@ from petla.serving.doors.responses import Headers, Problem
 from petla.serving.doors.schema import read_json
 from petla.serving.doors.standards.columns import (
     Described,
+    TextWay,
     choose_outputs,
     describe_inputs,
     describe_marks,
@@ -29,6 +29,7 @@ from petla.serving.doors.standards.columns import (
     to_outputs,
     to_rows,
 )
+from petla.serving.doors.standards.lenient import replace_nan
 from petla.serving.doors.standards.tensors import Tensor, decode_raw, encode_raw, make_tensor
 from petla.serving.path.request import Answered, Call
 from petla.serving.path.service import Service
@@ -41,6 +42,8 @@ PLATFORMS = {"onnx": "onnxruntime_onnx", "python": "petla_python"}
 _JSON_LENGTH = b"inference-header-content-length"
 _BINARY = (b"content-type", b"application/octet-stream")
 _DEEPEST = 8
+# The answer repeats it.
+LONGEST_ID = 1_024
 _LOAD_HINT = "petla deploy MODEL:VERSION, or petla rollback MODEL"
 
 
@@ -51,23 +54,23 @@ class InputBody(msgspec.Struct, frozen=True):
     shape: list[int]
     datatype: str
     data: Any = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] | None = None
 
 
 class OutputBody(msgspec.Struct, frozen=True):
     """One output that is wanted."""
 
     name: str
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] | None = None
 
 
 class InferBody(msgspec.Struct, frozen=True):
-    """The JSON of a request."""
+    """The JSON of a request; what is null counts as absent, as many clients write it."""
 
     inputs: list[InputBody]
-    id: str = ""
-    parameters: dict[str, Any] = field(default_factory=dict)
-    outputs: list[OutputBody] = []
+    id: str | None = None
+    parameters: dict[str, Any] | None = None
+    outputs: list[OutputBody] | None = None
 
 
 class Wanted(NamedTuple):
@@ -196,7 +199,7 @@ async def _infer(model: str, service: Service, visit: Visit) -> Answer:
     taken = await take_body(len(visit.body), lambda: _take(service, visit))
     wanted = Wanted(model, service, taken.body)
     words = service.champion.words
-    call = make_protocol_call(visit.call, taken.body.id, taken.body.parameters.get("timeout"))
+    call = make_protocol_call(visit.call, taken.body.id or "", _parameter(taken.body, "timeout"))
 
     def write(answered: Answered) -> Answer:
         return _write(wanted, answered, taken.choose(to_outputs(answered, words)))
@@ -209,14 +212,24 @@ async def _infer(model: str, service: Service, visit: Visit) -> Answer:
 def _take(service: Service, visit: Visit) -> _Taken:
     body, raw = _split(visit)
     signature, words = service.champion.loaded.package.signature, service.champion.words
-    choose = choose_outputs([each.name for each in body.outputs], signature, words)
-    nulls = {each.name: str(each.parameters["null"]) for each in body.inputs if "null" in each.parameters}
-    rows = to_rows(signature, service.schema, _read_tensors(body.inputs, raw), nulls)
+    choose = choose_outputs([each.name for each in body.outputs or ()], signature, words)
+    ways = {each.name: TextWay.of(each.parameters) for each in body.inputs if each.parameters}
+    rows = to_rows(signature, service.schema, _read_tensors(body.inputs, raw), ways)
     return _Taken(body, rows, choose)
 
 
 def make_protocol_call(call: Call, request_id: str, timeout_us: Any) -> Call:  # noqa: ANN401 - any JSON value
-    """Add to a call what the request itself says: its id, and the parameter `timeout` in microseconds."""
+    """Add to a call what the request itself says: its id, and the parameter `timeout` in microseconds.
+
+    Raises:
+        InvalidError: the id is longer than an answer repeats.
+    """
+    if len(request_id) > LONGEST_ID:
+        raise InvalidError(
+            f"`id` must have at most {LONGEST_ID} characters, got {len(request_id)}",
+            hint="send a shorter id",
+            field="id",
+        )
     if request_id:
         call = call._replace(request_id=request_id[:128].replace("\0", ""))
     if isinstance(timeout_us, int) and timeout_us > 0:
@@ -236,11 +249,18 @@ def _split(visit: Visit) -> tuple[InferBody, bytes]:
                 field="Inference-Header-Content-Length",
             )
         body, raw = body[: int(length)], body[int(length) :]
+    return _read_body(body), raw
+
+
+def _read_body(body: bytes) -> InferBody:
     try:
-        return _decode(body), raw
+        return _decode(body)
     except msgspec.ValidationError as error:
         raise InvalidError(f"the request is not of the protocol's form: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        known = replace_nan(body)
+        if known != body:
+            return _read_body(known)
         read_json(body)
         raise MalformedError("the body is not JSON", hint="send an object with 'inputs'") from None
 
@@ -248,8 +268,8 @@ def _split(visit: Visit) -> tuple[InferBody, bytes]:
 def _read_tensors(inputs: list[InputBody], raw: bytes) -> list[Tensor]:
     tensors, start = [], 0
     for each in inputs:
-        size = each.parameters.get("binary_data_size")
-        if "shared_memory_region" in each.parameters:
+        size = _parameter(each, "binary_data_size")
+        if _parameter(each, "shared_memory_region") is not None:
             raise InvalidError(f"input {each.name[:60]!r}: shared memory is not taken", hint="send its data")
         if size is None:
             tensors.append(make_tensor(each.name, each.datatype, each.shape, _flatten(each.data)))
@@ -268,6 +288,11 @@ def _read_tensors(inputs: list[InputBody], raw: bytes) -> list[Tensor]:
     return tensors
 
 
+def _parameter(part: InferBody | InputBody | OutputBody, name: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a parameter; None: it is absent or null."""
+    return (part.parameters or {}).get(name)
+
+
 def _flatten(data: Any) -> list[Any]:  # noqa: ANN401 - lists of lists
     """Return the values of a nested list, row by row; the protocol allows nesting and does not want it."""
     values = data if isinstance(data, list) else [data]
@@ -279,13 +304,14 @@ def _flatten(data: Any) -> list[Any]:  # noqa: ANN401 - lists of lists
 
 
 def _write(wanted: Wanted, answered: Answered, outputs: list[Tensor]) -> Answer:
-    is_binary_by_default = wanted.body.parameters.get("binary_data_output") is True
-    asked = {each.name: each.parameters.get("binary_data", is_binary_by_default) for each in wanted.body.outputs}
+    is_binary_by_default = _parameter(wanted.body, "binary_data_output") is True
+    asked = {each.name: _parameter(each, "binary_data") for each in wanted.body.outputs or ()}
     parts: list[bytes] = []
     described: list[dict[str, Any]] = []
     for tensor in outputs:
         one: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
-        if asked.get(tensor.name, is_binary_by_default) is True:
+        is_binary = asked.get(tensor.name)
+        if is_binary is True or (is_binary is None and is_binary_by_default):
             parts.append(encode_raw(tensor.datatype, tensor.values))
             one["parameters"] = {"binary_data_size": len(parts[-1])}
         else:

@@ -36,6 +36,9 @@ NUMBERS = {
 _DATATYPES = {np.dtype(code): name for name, code in NUMBERS.items()}
 _LENGTH = struct.Struct("<I")
 _LONGEST_SHOWN = 60
+# Fields of more dimensions are not known to anybody; the values are those of a body of some MiB.
+MOST_DIMENSIONS = 8
+MOST_VALUES = 2**31
 
 
 class Tensor(NamedTuple):
@@ -57,7 +60,8 @@ def make_tensor(name: str, datatype: str, shape: Sequence[int], values: Sequence
     count = count_of(name, datatype, shape)
     if len(values) != count:
         raise InvalidError(
-            f"{_show(name)} has {len(values)} values, but its shape {list(shape)} holds {count}", field=name
+            f"{_show(name)} has {len(values)} values, but its shape {list(shape)} holds {count}",
+            field=name[:_LONGEST_SHOWN],
         )
     return Tensor(name, datatype, tuple(shape), values)
 
@@ -66,17 +70,31 @@ def count_of(name: str, datatype: str, shape: Sequence[int]) -> int:
     """Return how many values a shape holds.
 
     Raises:
-        InvalidError: the datatype is none, or the shape is.
+        InvalidError: the datatype is none, or the shape is; nothing is multiplied that is not bounded.
     """
     if datatype != BYTES and datatype not in NUMBERS:
         raise InvalidError(
             f"{_show(name)} has the datatype {datatype[:_LONGEST_SHOWN]!r}, which is not known",
             hint=f"use one of {', '.join([*NUMBERS, BYTES])}",
-            field=name,
+            field=name[:_LONGEST_SHOWN],
+        )
+    if len(shape) > MOST_DIMENSIONS:
+        raise InvalidError(
+            f"{_show(name)} has a shape of {len(shape)} dimensions",
+            hint=f"send at most {MOST_DIMENSIONS}, the first for the rows",
+            field=name[:_LONGEST_SHOWN],
         )
     if not shape or min(shape) < 0:
-        raise InvalidError(f"{_show(name)} has the shape {list(shape)}, which is none", field=name)
-    return math.prod(shape)
+        shown = list(shape) if all(abs(size) <= MOST_VALUES for size in shape) else "of such sizes"
+        raise InvalidError(f"{_show(name)} has the shape {shown}, which is none", field=name[:_LONGEST_SHOWN])
+    count = math.prod(shape) if max(shape) <= MOST_VALUES else MOST_VALUES + 1
+    if count > MOST_VALUES:
+        raise InvalidError(
+            f"{_show(name)} has a shape of more than {MOST_VALUES} values",
+            hint="send the rows in several requests",
+            field=name[:_LONGEST_SHOWN],
+        )
+    return count
 
 
 def decode_raw(name: str, datatype: str, shape: Sequence[int], content: bytes) -> Tensor:
@@ -93,7 +111,7 @@ def decode_raw(name: str, datatype: str, shape: Sequence[int], content: bytes) -
         raise InvalidError(
             f"{_show(name)} has {len(content)} raw bytes, but {list(shape)} of {datatype} needs "
             f"{count * dtype.itemsize}",
-            field=name,
+            field=name[:_LONGEST_SHOWN],
         )
     return Tensor(name, datatype, tuple(shape), np.frombuffer(content, dtype=dtype).tolist())
 
@@ -120,7 +138,7 @@ def _split(name: str, content: bytes) -> list[bytes]:
             raise InvalidError(
                 f"the raw bytes of {_show(name)} end within a value",
                 hint="write each text as its length in four bytes, then its bytes",
-                field=name,
+                field=name[:_LONGEST_SHOWN],
             )
         parts.append(content[body:end])
         start = end
