@@ -7,7 +7,16 @@ import msgspec
 
 from petla.core.ids import DecisionId
 from petla.decisions.record import Decision, Feedback, ShadowAnswer, Truth
-from petla.decisions.spool import DECISIONS, FEEDBACK, SHADOWS, SPOOL_FOLDER, SpoolWriter, list_segments, segment_path
+from petla.decisions.spool import (
+    DECISIONS,
+    FEEDBACK,
+    SHADOWS,
+    SPOOL_FOLDER,
+    Segment,
+    SpoolWriter,
+    list_segments,
+    segment_path,
+)
 from petla.storage.workspace import Workspace
 from tests.deployments.tiny import MODEL
 
@@ -58,8 +67,13 @@ def oldest_segment(folder: Path, stream: str) -> Path:
     return segment_path(folder, stream, list_segments(folder, stream)[0])
 
 
-def next_segments(folder: Path, stream: str, n: int) -> list[Path]:
-    """Return where the next segments of a stream will lie, if its writer has not begun."""
+def fix_numbers(folder: Path, stream: str) -> None:
+    """Let the next writer of a stream number its segments from a place that is known."""
     folder.mkdir(parents=True, exist_ok=True)
-    segment_path(folder, stream, FAR).touch()
-    return [segment_path(folder, stream, FAR + i) for i in range(1, n + 1)]
+    segment_path(folder, stream, Segment(FAR)).touch()
+
+
+def next_segments(folder: Path, stream: str, n: int) -> list[Path]:
+    """Return where the next segments of a stream will lie, if its numbers were fixed and its writer has just begun."""
+    origin = (folder / f"{stream}.writer").read_text()
+    return [segment_path(folder, stream, Segment(FAR + i, origin)) for i in range(1, n + 1)]

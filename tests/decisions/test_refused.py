@@ -75,7 +75,7 @@ def read_kept(ws: Workspace, before: Sequence[Path] = ()) -> list[str]:
             folder = ws.root / path.stem
             folder.mkdir(exist_ok=True)
             shutil.copy(path, folder / "decisions-000001.log")
-            for frame in SpoolReader(folder, DECISIONS, Decision).frames(Position(0, 0), end_of(folder, DECISIONS)):
+            for frame in SpoolReader(folder, DECISIONS, Decision).frames({}, end_of(folder, DECISIONS)):
                 assert not frame.damage
                 found += [decision.id for decision in frame.records]
     return found

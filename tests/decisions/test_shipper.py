@@ -14,14 +14,24 @@ from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, count_known, get_decision, list_decisions
 from petla.decisions.record import Decision, ShadowAnswer
-from petla.decisions.records import find_decision
+from petla.decisions.records import find_decision, set_position
 from petla.decisions.shipper import Shipped, ship
-from petla.decisions.spool import DAMAGED_FOLDER, DECISIONS, SPOOL_FOLDER, list_segments
+from petla.decisions.spool import (
+    DAMAGED_FOLDER,
+    DECISIONS,
+    SPOOL_FOLDER,
+    Position,
+    Segment,
+    SpoolWriter,
+    list_segments,
+    segment_path,
+)
+from petla.decisions.summary import summarise
 from petla.models.registry import get_version
-from petla.storage.database import reading
+from petla.storage.database import reading, writing
 from petla.storage.partitions import has_days
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import make_decision, make_feedback, make_shadow, oldest_segment, spool
+from tests.decisions.logged import FAR, NOON_NS, make_decision, make_feedback, make_shadow, oldest_segment, spool
 from tests.deployments.tiny import MODEL, PROJECT, add_version, open_shop
 
 
@@ -263,3 +273,109 @@ def test_spool_that_was_lost_while_the_database_was_not_goes_on_being_shipped(
 
     assert ship(shop).decisions == 2
     assert count_decisions(shop) == 6
+
+
+HOURS_NS = 3_600 * 10**9
+
+
+def set_clock(monkeypatch: pytest.MonkeyPatch, ns: int) -> None:
+    monkeypatch.setattr("petla.decisions.spool.writer.time.time_ns", lambda: ns)
+
+
+@pytest.mark.parametrize("back_ns", [HOURS_NS, 60 * 10**6, 0])
+@pytest.mark.parametrize("is_older_copy", [False, True])
+def test_lost_spool_hides_nothing_whatever_the_clock_does(
+    shop: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, back_ns: int, is_older_copy: bool
+) -> None:
+    folder = shop.state / SPOOL_FOLDER / "0"
+    set_clock(monkeypatch, NOON_NS)
+    spool(shop, [make_decision(0)])
+    ship(shop)
+    shutil.copytree(folder, tmp_path / "copy")
+    spool(shop, [make_decision(1)], [make_decision(2)])
+    ship(shop)
+
+    shutil.rmtree(folder)
+    if is_older_copy:
+        shutil.copytree(tmp_path / "copy", folder)
+    set_clock(monkeypatch, NOON_NS - back_ns)
+    spool(shop, [make_decision(3)], [make_decision(4)])
+
+    assert sum(each.size_bytes for each in summarise(shop).backlog) > 0
+    assert ship(shop) == Shipped(2, 0, 0)
+    assert count_decisions(shop) == 5
+
+
+def test_spools_of_two_machines_with_one_database_hide_nothing_of_each_other(
+    shop: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(actor="ada", database=str(shop.engine.url))
+    other = Workspace(tmp_path / "other", shop.project, settings)
+    set_clock(monkeypatch, NOON_NS)
+    spool(shop, [make_decision(0)], [make_decision(1)], [make_feedback(0)])
+    set_clock(monkeypatch, NOON_NS - HOURS_NS)
+    spool(other, [make_decision(2)], [make_decision(3)], [make_feedback(2)])
+
+    assert ship(shop) == Shipped(2, 1, 0)
+    assert ship(other) == Shipped(2, 1, 0)
+    assert count_decisions(shop) == 4
+    other.engine.dispose()
+
+
+def test_copy_of_a_spool_that_goes_on_doubles_and_hides_nothing(shop: Workspace, tmp_path: Path) -> None:
+    settings = Settings(actor="ada", database=str(shop.engine.url))
+    folder = shop.state / SPOOL_FOLDER / "0"
+    writer = SpoolWriter(folder, DECISIONS)
+    writer.append([make_decision(0)])
+    writer.append([make_decision(1)])
+    other = Workspace(tmp_path / "other", shop.project, settings)
+    shutil.copytree(folder, other.state / SPOOL_FOLDER / "0")
+    # the copy was made in the middle of a write
+    (copied,) = (other.state / SPOOL_FOLDER / "0").glob("decisions-*.log")
+    copied.write_bytes(copied.read_bytes()[:-3])
+    writer.append([make_decision(2)])
+
+    assert ship(other) == Shipped(1, 0, 0)
+    spool(other, [make_decision(3)])
+    assert ship(shop) == Shipped(2, 0, 0)
+    assert ship(other) == Shipped(1, 0, 0)
+
+    writer.close()
+    assert sorted(each.id for each in list_decisions(shop)) == [f"id-{i}" for i in range(4)]
+    other.engine.dispose()
+
+
+def test_segments_of_writers_that_ended_are_removed_but_never_that_of_one_that_writes(shop: Workspace) -> None:
+    folder = shop.state / SPOOL_FOLDER / "0"
+    writer = SpoolWriter(folder, DECISIONS)
+    writer.append([make_decision(0)])
+    written = list_segments(folder, DECISIONS)[0]
+    # somebody puts a file back whose number is higher
+    later = Segment(FAR, "ab" * 16)
+    spool(shop, [make_decision(1)], worker="1")
+    shutil.copy(oldest_segment(folder.with_name("1"), DECISIONS), segment_path(folder, DECISIONS, later))
+    shutil.rmtree(folder.with_name("1"))
+
+    assert ship(shop).decisions == 2
+    writer.append([make_decision(2)])
+
+    assert list_segments(folder, DECISIONS) == [written, later]
+    assert ship(shop).decisions == 1
+    writer.close()
+
+
+def test_place_of_a_version_without_origins_carries_over(shop: Workspace) -> None:
+    folder = shop.state / SPOOL_FOLDER / "0"
+    spool(shop, [make_decision(0)], [make_decision(1)], [make_decision(2)])
+    for number, segment in enumerate(list_segments(folder, DECISIONS), start=100_001):
+        segment_path(folder, DECISIONS, segment).rename(segment_path(folder, DECISIONS, Segment(number)))
+    with writing(shop.engine) as connection:
+        set_position(connection, shop.name, "0/decisions", Position(100_002, 0))
+
+    shipped = ship(shop)
+
+    # the first may be another machine's, which had the same name for its place; it is not removed unread
+    assert [decision.id for decision in list_decisions(shop)] == ["id-2", "id-1"]
+    assert "decisions-100001.log" in shipped.damaged[0]
+    assert (folder / DAMAGED_FOLDER / "decisions-100001.log").exists()
+    assert ship(shop) == Shipped(0, 0, 0)

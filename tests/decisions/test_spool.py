@@ -17,7 +17,8 @@ from petla.decisions.record import Feedback
 from petla.decisions.spool import (
     FEEDBACK,
     Bounds,
-    Position,
+    Places,
+    Segment,
     SpoolReader,
     SpoolWriter,
     end_of,
@@ -25,9 +26,9 @@ from petla.decisions.spool import (
     note_shipped,
     segment_path,
 )
-from tests.decisions.logged import FAR, next_segments, oldest_segment
+from tests.decisions.logged import FAR, fix_numbers, next_segments, oldest_segment
 
-START = Position(0, 0)
+START: Places = {}
 
 
 def make_batch(first: int, n: int = 2) -> list[Feedback]:
@@ -41,9 +42,14 @@ def write(folder: Path, *batches: list[Feedback], segment_bytes: int = 1 << 20) 
     writer.close()
 
 
-def read(folder: Path, start: Position = START) -> list[list[Feedback]]:
+def read(folder: Path, start: Places = START) -> list[list[Feedback]]:
     reader = SpoolReader(folder, FEEDBACK, Feedback)
     return [frame.records for frame in reader.frames(start, end_of(folder, FEEDBACK))]
+
+
+def places_of(folder: Path) -> Places:
+    end = end_of(folder, FEEDBACK)
+    return {end.origin: end}
 
 
 class Stranger(msgspec.Struct, array_like=True):
@@ -89,7 +95,7 @@ def test_reading_goes_on_where_a_frame_ended(tmp_path: Path) -> None:
 
     behind_first = next(frames).end
 
-    assert read(tmp_path, behind_first) == [make_batch(2)]
+    assert read(tmp_path, {behind_first.origin: behind_first}) == [make_batch(2)]
 
 
 def test_reading_stops_at_the_end_it_was_given(tmp_path: Path) -> None:
@@ -130,15 +136,16 @@ def test_segment_number_never_comes_twice(tmp_path: Path) -> None:
     write(tmp_path, make_batch(0))
 
     kept, begun = list_segments(tmp_path, FEEDBACK)
-    assert kept == segments[-1] < begun
+    assert kept == segments[-1]
+    assert kept.number < begun.number
 
 
 def test_clock_that_was_set_back_brings_no_number_twice(tmp_path: Path) -> None:
-    segment_path(tmp_path, FEEDBACK, FAR).touch()
+    segment_path(tmp_path, FEEDBACK, Segment(FAR)).touch()
 
     write(tmp_path, *[make_batch(i) for i in (0, 2)], segment_bytes=1)
 
-    assert list_segments(tmp_path, FEEDBACK) == [FAR, FAR + 1, FAR + 2]
+    assert [each.number for each in list_segments(tmp_path, FEEDBACK)] == [FAR, FAR + 1, FAR + 2]
 
 
 # no deadline: it flushes files
@@ -220,7 +227,7 @@ def test_stream_that_is_full_refuses_until_it_was_shipped(tmp_path: Path) -> Non
         append_often(writer)
     segments = list_segments(tmp_path, FEEDBACK)
     assert 4_000 < sum(segment_path(tmp_path, FEEDBACK, each).stat().st_size for each in segments) < 5_000
-    note_shipped(tmp_path, FEEDBACK, end_of(tmp_path, FEEDBACK))
+    note_shipped(tmp_path, FEEDBACK, places_of(tmp_path))
 
     assert is_taken_again(writer)
     writer.close()
@@ -228,14 +235,14 @@ def test_stream_that_is_full_refuses_until_it_was_shipped(tmp_path: Path) -> Non
 
 def test_shipped_segment_that_is_larger_than_a_new_bound_refuses_nothing(tmp_path: Path) -> None:
     write(tmp_path, *(make_batch(i) for i in range(0, 200, 2)))
-    end = end_of(tmp_path, FEEDBACK)
-    note_shipped(tmp_path, FEEDBACK, end)
+    end, places = end_of(tmp_path, FEEDBACK), places_of(tmp_path)
+    note_shipped(tmp_path, FEEDBACK, places)
     writer = SpoolWriter(tmp_path, FEEDBACK, bounds=Bounds(end.offset // 2))
 
     writer.append(make_batch(200))
     writer.close()
 
-    assert read(tmp_path, end) == [make_batch(200)]
+    assert read(tmp_path, places) == [make_batch(200)]
 
 
 def test_stream_has_one_writer(tmp_path: Path) -> None:
@@ -248,8 +255,9 @@ def test_stream_has_one_writer(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_an_error_and_writing_recovers(tmp_path: Path) -> None:
-    (full,) = next_segments(tmp_path, FEEDBACK, 1)
+    fix_numbers(tmp_path, FEEDBACK)
     writer = SpoolWriter(tmp_path, FEEDBACK)
+    (full,) = next_segments(tmp_path, FEEDBACK, 1)
     full.symlink_to("/dev/full")
 
     with pytest.raises(UnavailableError, match="No space left"):

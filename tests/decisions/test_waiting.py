@@ -21,6 +21,7 @@ from petla.decisions.spool import (
     SPOOL_FOLDER,
     Bounds,
     Position,
+    Segment,
     SpoolWriter,
     Waiting,
     age_of,
@@ -36,7 +37,6 @@ from petla.storage.workspace import Workspace
 from tests.decisions.logged import NOON_NS, SECOND_NS, make_decision, make_feedback, make_shadow, oldest_segment, spool
 from tests.deployments.tiny import open_shop
 
-START = Position(0, 0)
 HOUR_S = 3_600
 
 
@@ -99,8 +99,8 @@ def test_age_is_that_of_the_oldest_record_that_waits(
     now_s = NOON_NS / 1e9 + 100
 
     ages = []
-    for shipped in (START, behind_first, end_of(folder_of(shop), stream)):
-        waiting = measure(folder_of(shop), stream, shipped)
+    for shipped in (Position(0, 0), behind_first, end_of(folder_of(shop), stream)):
+        waiting = measure(folder_of(shop), stream, {behind_first.origin: shipped})
         ages.append(round(age_of(folder_of(shop), stream, waiting, now_s)))
 
     assert ages == [100, 40, 0]
@@ -124,8 +124,8 @@ def test_note_that_cannot_be_read_lets_all_wait_that_lies_there(shop: Workspace,
 
     note.write_bytes(content)
 
-    segment, size = end_of(folder_of(shop), DECISIONS)
-    assert find_waiting(shop) == (size, (segment, 0))
+    end = end_of(folder_of(shop), DECISIONS)
+    assert find_waiting(shop) == (end.offset, end._replace(offset=0))
     ship(shop)
     assert find_waiting(shop) == (0, None)
 
@@ -160,7 +160,7 @@ class Model:
         self.ws = ws
         self.writer = self._open()
         # segment, bytes, whether it was shipped
-        self.frames: list[tuple[int, int, bool]] = []
+        self.frames: list[tuple[Segment, int, bool]] = []
 
     def _open(self) -> SpoolWriter:
         return SpoolWriter(folder_of(self.ws), DECISIONS, segment_bytes=400)
@@ -169,8 +169,8 @@ class Model:
         before = end_of(folder_of(self.ws), DECISIONS)
         decision = make_decision(len(self.frames))
         self.writer.append([msgspec.structs.replace(decision, inputs=("x" * 60 * length,))])
-        segment, offset = end_of(folder_of(self.ws), DECISIONS)
-        self.frames.append((segment, offset - before.offset * (segment == before.segment), False))
+        end = end_of(folder_of(self.ws), DECISIONS)
+        self.frames.append((end.file, end.offset - before.offset * (end.file == before.file), False))
 
     def restart(self, _: int) -> None:
         self.writer.close()

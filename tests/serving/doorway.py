@@ -13,7 +13,7 @@ import msgspec
 from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.models.package import Package
 from petla.models.runtime.onnx_session import OnnxRuntime
 from petla.models.runtime.running import Runtime
@@ -98,9 +98,7 @@ class Doorway:
         self.recorder.close()
         folder = self._state / SPOOL_FOLDER / "0"
         reader = SpoolReader(folder, DECISIONS, Decision)
-        return [
-            record for frame in reader.frames(Position(0, 0), end_of(folder, DECISIONS)) for record in frame.records
-        ]
+        return [record for frame in reader.frames({}, end_of(folder, DECISIONS)) for record in frame.records]
 
 
 @contextmanager

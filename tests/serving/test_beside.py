@@ -10,7 +10,7 @@ import pytest
 
 from petla.core.errors import UnavailableError
 from petla.decisions.record import Decision, ShadowAnswer
-from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import DECISIONS, SHADOWS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.deployments.beside.rollout import Plan, plan_canary, plan_shadow
 from petla.deployments.beside.rollouts import list_rollouts, promote, start, stop
 from petla.deployments.deploy import deploy, find_deployment, rollback
@@ -43,7 +43,7 @@ def port(shop: Workspace) -> Iterator[int]:
 def read_spool(ws: Workspace, stream: str, kind: type[Record]) -> list[Record]:
     folder = ws.state / SPOOL_FOLDER / "0"
     reader = SpoolReader(folder, stream, kind)
-    return [each for frame in reader.frames(Position(0, 0), end_of(folder, stream)) for each in frame.records]
+    return [each for frame in reader.frames({}, end_of(folder, stream)) for each in frame.records]
 
 
 def stages_of(ws: Workspace) -> dict[int, tuple[str, str]]:

@@ -20,7 +20,7 @@ from petla.deployments.deploy import deploy
 from petla.deployments.server import find_server, list_acknowledgements
 from petla.serving.supervisor import Supervisor
 from petla.storage.workspace import Workspace
-from tests.decisions.logged import next_segments, oldest_segment
+from tests.decisions.logged import fix_numbers, next_segments, oldest_segment
 from tests.deployments.tiny import MODEL, PROJECT, ROW, add_version, open_shop
 from tests.serving.client import Load, predict, running, wait_until
 
@@ -79,9 +79,10 @@ def test_torn_tail_of_a_killed_worker_is_repaired_and_a_new_segment_begun(shop: 
 
 def test_full_disk_is_answered_by_try_again_and_recovers(shop: Workspace) -> None:
     folder = shop.state / SPOOL_FOLDER / "0"
-    full = next_segments(folder, DECISIONS, 2)
+    fix_numbers(folder, DECISIONS)
     with running(shop) as supervisor:
         port = supervisor.server.port
+        full = next_segments(folder, DECISIONS, 2)
         for path in full:
             path.symlink_to("/dev/full")
         refused = [predict(port), predict(port, [ROW, ROW])]

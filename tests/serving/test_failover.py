@@ -17,7 +17,7 @@ from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable, FallbackTable, LimitTable, Policy
 from petla.data.profile.columns import Kind
 from petla.decisions.record import Decision
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.deployments.policy import may_stand_in
 from petla.deployments.snapshot import Route, Variant
 from petla.models.signature import InputField, Row
@@ -109,7 +109,7 @@ class Stage:
         self._recorder.close()
         folder = self._state / SPOOL_FOLDER / "0"
         reader = SpoolReader(folder, DECISIONS, Decision)
-        return [d for frame in reader.frames(Position(0, 0), end_of(folder, DECISIONS)) for d in frame.records]
+        return [d for frame in reader.frames({}, end_of(folder, DECISIONS)) for d in frame.records]
 
 
 @pytest.fixture

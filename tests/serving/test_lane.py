@@ -16,7 +16,7 @@ from petla.core.errors import InvalidError, ModelFailedError, PetlaError, Unavai
 from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable, Task
 from petla.decisions.record import Decision
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.models.signature import Row
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
@@ -73,7 +73,7 @@ class Bench:
         self._recorder.close()
         folder = self._state / SPOOL_FOLDER / "0"
         reader = SpoolReader(folder, DECISIONS, Decision)
-        return [len(frame.records) for frame in reader.frames(Position(0, 0), end_of(folder, DECISIONS))]
+        return [len(frame.records) for frame in reader.frames({}, end_of(folder, DECISIONS))]
 
 
 @pytest.fixture

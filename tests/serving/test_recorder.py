@@ -14,13 +14,12 @@ from petla.decisions.spool import (
     DECISIONS,
     SHADOWS,
     SPOOL_FOLDER,
-    Position,
     SpoolReader,
     end_of,
 )
 from petla.serving.metrics import Metrics
 from petla.serving.recorder import Keeping, Recorder
-from tests.decisions.logged import make_decision, make_feedback, make_shadow, next_segments
+from tests.decisions.logged import fix_numbers, make_decision, make_feedback, make_shadow, next_segments
 
 SMALL = 100_000
 
@@ -52,7 +51,7 @@ def fill(recorder: Recorder, n_batches: int = 20) -> None:
 def count_recorded(state: Path, stream: str = DECISIONS) -> int:
     folder = state / SPOOL_FOLDER / "0"
     kind = Decision if stream == DECISIONS else ShadowAnswer
-    frames = SpoolReader(folder, stream, kind).frames(Position(0, 0), end_of(folder, stream))
+    frames = SpoolReader(folder, stream, kind).frames({}, end_of(folder, stream))
     return sum(len(frame.records) for frame in frames)
 
 
@@ -76,8 +75,10 @@ def test_batches_that_wait_share_one_flush(careful: Recorder, tmp_path: Path, mo
 
 
 def test_flush_that_fails_fails_all_that_waited_for_it(tmp_path: Path, metrics: Metrics) -> None:
-    (full,) = next_segments(tmp_path / SPOOL_FOLDER / "0", DECISIONS, 1)
+    folder = tmp_path / SPOOL_FOLDER / "0"
+    fix_numbers(folder, DECISIONS)
     careful = Recorder(tmp_path, "0", "power", metrics)
+    (full,) = next_segments(folder, DECISIONS, 1)
     full.symlink_to("/dev/full")
 
     async def record() -> list[BaseException | None]:

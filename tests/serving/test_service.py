@@ -14,7 +14,7 @@ from petla.core.errors import InvalidError, MalformedError, UserCodeError
 from petla.core.ids import uuid7_batches
 from petla.core.project import AnswerTable
 from petla.decisions.record import Decision
-from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import DECISIONS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.deployments.snapshot import Route, Variant
 from petla.models.signature import Row
 from petla.serving.doors.calls import name_subject
@@ -78,7 +78,7 @@ class Bench:
         self._recorder.close()
         folder = self._state / SPOOL_FOLDER / "0"
         reader = SpoolReader(folder, DECISIONS, Decision)
-        return [each for frame in reader.frames(Position(0, 0), end_of(folder, DECISIONS)) for each in frame.records]
+        return [each for frame in reader.frames({}, end_of(folder, DECISIONS)) for each in frame.records]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from petla.core.errors import UserCodeError
 from petla.core.ids import uuid7_source
 from petla.decisions.record import Decision, ShadowAnswer
-from petla.decisions.spool import SHADOWS, SPOOL_FOLDER, Position, SpoolReader, end_of
+from petla.decisions.spool import SHADOWS, SPOOL_FOLDER, SpoolReader, end_of
 from petla.models.signature import Row
 from petla.serving.doors.schema import Schema
 from petla.serving.metrics import Metrics
@@ -73,7 +73,7 @@ class Bench:
         self._recorder.close()
         folder = self._state / SPOOL_FOLDER / "0"
         reader = SpoolReader(folder, SHADOWS, ShadowAnswer)
-        return [each for frame in reader.frames(Position(0, 0), end_of(folder, SHADOWS)) for each in frame.records]
+        return [each for frame in reader.frames({}, end_of(folder, SHADOWS)) for each in frame.records]
 
     async def settled(self, n: int) -> None:
         while sum(self.metrics.of("fraud").shadow_rows.values()) < n:  # noqa: ASYNC110

@@ -24,6 +24,7 @@ from petla.data.profile.columns import Kind
 from petla.models.signature import InputField, Signature
 from petla.pipeline.outputs.frames import FrameKind
 from petla.serving.doors.inputs.texts import read_text
+from petla.serving.doors.protocol import Limits
 from petla.serving.doors.schema import Schema
 from petla.serving.doors.standards.columns import describe_inputs
 from petla.serving.doors.standards.messages import INFERENCE, make_messages
@@ -321,7 +322,7 @@ def call_grpc(doorway: Doorway) -> Iterator[Callable[[list[dict[str, Any]]], Any
         return asyncio.run_coroutine_threadsafe(work, loop).result(PATIENCE_S)
 
     async def open_server() -> tuple[GrpcServer, int]:
-        server = GrpcServer(doorway.plane, BODY_LIMIT)
+        server = GrpcServer(doorway.plane, BODY_LIMIT, Limits(100, PATIENCE_S))
         return server, await server.start("127.0.0.1", 0)
 
     server, port = wait(open_server())

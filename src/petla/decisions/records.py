@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,7 +27,7 @@ from petla.core.clock import to_text
 from petla.core.ids import find_moment
 from petla.decisions.feedback.arrivals import EFFECTIVE
 from petla.decisions.record import LoggedDecision, LoggedShadow, Truth, Wanted
-from petla.decisions.spool import Position
+from petla.decisions.spool import Position, list_segments
 from petla.models import records as versions
 from petla.storage.tables import decisions, feedback, shadows, spool_positions
 
@@ -99,15 +100,23 @@ class Origin(NamedTuple):
     commit: str = ""
 
 
-def get_position(connection: Connection, project: str, stream: str) -> Position:
-    """Return how far a stream was shipped; its very beginning if it never was."""
-    query = select(spool_positions.c.segment, spool_positions.c.offset).where(_is_stream(project, stream))
-    found = connection.execute(query).one_or_none()
-    return Position(0, 0) if found is None else Position(found.segment, found.offset)
+def list_positions(connection: Connection, project: str, folder: Path, stream: str) -> dict[str, Position]:
+    """Return how far each origin of a worker's stream was shipped; one is left out of which nothing was."""
+    origins = {segment.origin for segment in list_segments(folder, stream)}
+    names = {_name_of(f"{folder.name}/{stream}", origin): origin for origin in origins}
+    query = select(spool_positions).where(spool_positions.c.project == project)
+    found: dict[str, Position] = {}
+    for start in range(0, len(names), _IDS_PER_QUERY):
+        page = list(names)[start : start + _IDS_PER_QUERY]
+        for row in connection.execute(query.where(spool_positions.c.stream.in_(page))):
+            origin = names[row.stream]
+            found[origin] = Position(row.segment, row.offset, origin)
+    return found
 
 
 def set_position(connection: Connection, project: str, stream: str, position: Position) -> None:
-    """Remember how far a stream was shipped."""
+    """Remember how far what one origin wrote was shipped."""
+    stream = _name_of(stream, position.origin)
     row = {"project": project, "stream": stream, "segment": position.segment, "offset": position.offset}
     connection.execute(delete(spool_positions).where(_is_stream(project, stream)))
     connection.execute(insert(spool_positions).values(row))
@@ -293,6 +302,11 @@ def _spans(ids: Sequence[str]) -> list[list[ColumnElement[bool]]]:
         return [[]]
     start, end = to_text(min(moments) - _ID_SLACK), to_text(max(moments) + _ID_SLACK)
     return [[decisions.c.at >= start, decisions.c.at < end], [or_(decisions.c.at < start, decisions.c.at >= end)]]
+
+
+def _name_of(stream: str, origin: str) -> str:
+    # without an origin it is the name that was in use before there were any
+    return f"{stream}/{origin}" if origin else stream
 
 
 def _is_stream(project: str, stream: str) -> ColumnElement[bool]:

@@ -29,10 +29,13 @@ from petla.decisions.spool import (
     FEEDBACK,
     SHADOWS,
     SPOOL_FOLDER,
+    Places,
     Position,
+    Segment,
     SpoolReader,
     encode_frame,
     end_of,
+    list_left_behind,
     list_segments,
     note_shipped,
     segment_path,
@@ -119,8 +122,10 @@ class _Batch(NamedTuple):
     # the places behind the first frame and behind the last
     first: Position
     behind: Position
+    # of each origin, the place behind its last frame
+    places: Places
     # segment and what is wrong with it, in words
-    damage: list[tuple[int, str]]
+    damage: list[tuple[Segment, str]]
 
 
 class _Shipment:
@@ -165,34 +170,40 @@ class _Shipment:
     def _move(self, folder: Path, stream: _Stream, end: Position) -> None:
         """Move one stream up to a place."""
         with reading(self._ws.engine) as connection:
-            start = records.get_position(connection, self._ws.name, f"{folder.name}/{stream.name}")
+            places = records.list_positions(connection, self._ws.name, folder, stream.name)
+        if "" in places:
+            self._keep_overtaken(folder, stream.name, places[""])
+        # a crash left something, or a writer has ended since
+        _remove_shipped(folder, stream.name, places)
         # another one where the last note could not be left, or the database is another
-        note_shipped(folder, stream.name, start)
-        self._move_between(folder, stream, start, end, self._limit_rows)
+        note_shipped(folder, stream.name, places)
+        self._move_until(folder, stream, places, end, self._limit_rows)
 
-    def _move_between(self, folder: Path, stream: _Stream, start: Position, end: Position, limit_rows: int) -> None:
-        for batch in _batches(SpoolReader(folder, stream.name, stream.kind), start, end, limit_rows):
+    def _move_until(self, folder: Path, stream: _Stream, places: Places, end: Position, limit_rows: int) -> None:
+        for batch in _batches(SpoolReader(folder, stream.name, stream.kind), places, end, limit_rows):
             if self._is_over():
                 return
             if stream.has_days:
                 self._make_days(stream.table, batch.records)
             is_small = limit_rows <= _CAREFUL_ROWS
+            behind = {**places, **batch.places}
             try:
-                self._put(folder, stream, batch, is_careful=is_small)
+                self._put(folder, stream, batch, behind, is_careful=is_small)
             except _REFUSALS:
                 if is_small:
                     raise
                 # some of it can never be stored: once more in small transactions, so that nobody waits long for one
-                self._move_between(folder, stream, start, batch.behind, _CAREFUL_ROWS)
-            start = batch.behind
+                self._move_until(folder, stream, places, batch.behind, _CAREFUL_ROWS)
+            places = behind
 
-    def _put(self, folder: Path, stream: _Stream, batch: _Batch, *, is_careful: bool) -> None:
-        """Store one batch and the place behind it.
+    def _put(self, folder: Path, stream: _Stream, batch: _Batch, behind: Places, *, is_careful: bool) -> None:
+        """Store one batch and the places behind it.
 
         Args:
             folder: the worker's.
             stream: of the worker.
             batch: lies in it.
+            behind: how far the stream is shipped with it.
             is_careful: whether records that the database refuses are found and kept aside.
         """
         taken: list[Any] = batch.records
@@ -211,10 +222,11 @@ class _Shipment:
                 self._set_aside(folder, stream.name, segment, what)
             if refused:
                 self._keep_refused(folder, stream.name, batch.first, refused)
-            records.set_position(connection, self._ws.name, f"{folder.name}/{stream.name}", batch.behind)
+            for place in batch.places.values():
+                records.set_position(connection, self._ws.name, f"{folder.name}/{stream.name}", place)
         self._moved[stream.name] += len(taken)
-        _remove_shipped(folder, stream.name, batch.behind)
-        note_shipped(folder, stream.name, batch.behind)
+        _remove_shipped(folder, stream.name, behind)
+        note_shipped(folder, stream.name, behind)
 
     def _make_days(self, table: str, batch: Sequence[Any]) -> None:
         """Make the tables of a batch's days, and of some days ahead, before its transaction."""
@@ -227,27 +239,43 @@ class _Shipment:
                 make_days(connection, table, self._ws.name, wanted)
             self._days |= {(table, day) for day in wanted}
 
-    def _set_aside(self, folder: Path, stream: str, segment: int, what: str) -> None:
+    def _keep_overtaken(self, folder: Path, stream: str, place: Position) -> None:
+        """Keep segments without an origin that a place without one overtook: they may be another folder's, unread."""
+        for segment in list_segments(folder, stream):
+            if not segment.origin and segment.number < place.segment:
+                path = segment_path(folder, stream, segment)
+                aside = _keep_aside(folder, path)
+                said = f"{path.name} was written before version 0.2 and may not be in the log; it is kept in {aside}"
+                logger.warning("spool.overtaken", extra={"worker": folder.name, "error": said})
+                self._damaged.append(said)
+
+    def _set_aside(self, folder: Path, stream: str, segment: Segment, what: str) -> None:
         """Keep a damaged segment under a second name; the first one is removed when it was shipped."""
-        aside = folder / DAMAGED_FOLDER
-        path = segment_path(folder, stream, segment)
-        with reported(aside):
-            make_folder(aside)
-            with contextlib.suppress(FileExistsError):
-                (aside / path.name).hardlink_to(path)
+        aside = _keep_aside(folder, segment_path(folder, stream, segment))
         said = f"{what}; what is whole around it is in the log, and the file is kept in {aside}"
         logger.error("spool.found_damaged", extra={"worker": folder.name, "error": said})
         self._damaged.append(said)
 
     def _keep_refused(self, folder: Path, stream: str, first: Position, refused: Sequence[Refusal]) -> None:
         """Keep records in a file of the form of a segment, named by the first frame of their batch."""
-        path = folder / DAMAGED_FOLDER / f"{stream}-{first.segment}-{first.offset}.log"
+        origin = f"-{first.origin}" if first.origin else ""
+        path = folder / DAMAGED_FOLDER / f"{stream}-{first.segment}-{first.offset}{origin}.log"
         write_atomic(path, encode_frame(msgspec.msgpack.encode([record for record, _ in refused])))
         # the rest of what the database says may show the row
         why = refused[0][1].message.splitlines()[0]
         said = f"records of {stream} were refused: {len(refused)}, one since {why}; they are kept in {path}"
         logger.error("records.refused", extra={"worker": folder.name, "error": said})
         self._damaged.append(said)
+
+
+def _keep_aside(folder: Path, path: Path) -> Path:
+    """Give a segment a second name in the folder of what is kept aside; return that folder."""
+    aside = folder / DAMAGED_FOLDER
+    with reported(aside):
+        make_folder(aside)
+        with contextlib.suppress(FileExistsError):
+            (aside / path.name).hardlink_to(path)
+    return aside
 
 
 def _sift(connection: Connection, stream: _Stream, batch: list[Any]) -> tuple[list[Any], list[Refusal]]:
@@ -273,23 +301,21 @@ def _sift(connection: Connection, stream: _Stream, batch: list[Any]) -> tuple[li
     return taken + more_taken, refused + more_refused
 
 
-def _batches(reader: SpoolReader[Records], start: Position, end: Position, limit_rows: int) -> Iterator[_Batch]:
+def _batches(reader: SpoolReader[Records], places: Places, end: Position, limit_rows: int) -> Iterator[_Batch]:
     batch: _Batch | None = None
-    for frame in reader.frames(start, end):
+    for frame in reader.frames(places, end):
         if batch is not None and batch.records and len(batch.records) + len(frame.records) > limit_rows:
             yield batch
             batch = None
         if batch is None:
-            batch = _Batch([], frame.end, frame.end, [])
-        damage = [*batch.damage, (frame.end.segment, frame.damage)] if frame.damage else batch.damage
+            batch = _Batch([], frame.end, frame.end, {}, [])
+        damage = [*batch.damage, (frame.end.file, frame.damage)] if frame.damage else batch.damage
         batch.records.extend(frame.records)
-        batch = batch._replace(behind=frame.end, damage=damage)
+        batch = batch._replace(behind=frame.end, places={**batch.places, frame.end.origin: frame.end}, damage=damage)
     if batch is not None:
         yield batch
 
 
-def _remove_shipped(folder: Path, stream: str, behind: Position) -> None:
-    # NOTE: the newest segment stays: its number tells the next writer where to go on.
-    for segment in list_segments(folder, stream):
-        if segment < behind.segment:
-            segment_path(folder, stream, segment).unlink(missing_ok=True)
+def _remove_shipped(folder: Path, stream: str, places: Places) -> None:
+    for segment in list_left_behind(folder, stream, places):
+        segment_path(folder, stream, segment).unlink(missing_ok=True)

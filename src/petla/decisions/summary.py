@@ -14,7 +14,7 @@ from petla.decisions.spool import (
     FEEDBACK,
     SHADOWS,
     SPOOL_FOLDER,
-    Position,
+    Places,
     age_of,
     measure,
 )
@@ -56,8 +56,8 @@ def summarise(ws: Workspace) -> Summary:
         backlog = []
         for folder in folders:
             for stream in (DECISIONS, FEEDBACK, SHADOWS):
-                position = records.get_position(connection, ws.name, f"{folder.name}/{stream}")
-                backlog.append(_describe(folder, stream, position))
+                shipped = records.list_positions(connection, ws.name, folder, stream)
+                backlog.append(_describe(folder, stream, shipped))
         return Summary(
             decisions=records.count_decisions(connection, ws.name, None, None),
             feedback={status.value: n for status, n in sorted(found.items())},
@@ -68,6 +68,6 @@ def summarise(ws: Workspace) -> Summary:
         )
 
 
-def _describe(folder: Path, stream: str, shipped: Position) -> Backlog:
+def _describe(folder: Path, stream: str, shipped: Places) -> Backlog:
     waiting = measure(folder, stream, shipped)
     return Backlog(folder.name, stream, waiting.size_bytes, age_of(folder, stream, waiting, time.time()))

@@ -7,7 +7,15 @@ from typing import Generic, NamedTuple, TypeVar
 import msgspec
 
 from petla.decisions.spool.frames import find_whole, is_torn, read_block, split_frames
-from petla.decisions.spool.segments import Position, list_segments, segment_path
+from petla.decisions.spool.segments import (
+    Places,
+    Position,
+    Segment,
+    list_segments,
+    read_writer,
+    segment_path,
+    unread_from,
+)
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -22,7 +30,7 @@ class Frame(NamedTuple, Generic[T]):
 
 
 class SpoolReader(Generic[T]):
-    """Reads a stream's frames from one place to another, while it may still be written.
+    """Reads a stream's frames, while it may still be written.
 
     Args:
         folder: the worker's folder.
@@ -35,34 +43,44 @@ class SpoolReader(Generic[T]):
         self._stream = stream
         self._decode = msgspec.msgpack.Decoder(list[kind]).decode  # type: ignore[valid-type]
 
-    def frames(self, start: Position, end: Position) -> Iterator[Frame[T]]:
-        """Yield the whole frames that lie between two places, and what is damaged between them."""
-        for segment in list_segments(self._folder, self._stream):
-            if segment < start.segment or segment > end.segment:
+    def frames(self, read: Places, end: Position) -> Iterator[Frame[T]]:
+        """Yield the whole frames that were not read and lie before the end, and what is damaged among them."""
+        segments = list_segments(self._folder, self._stream)
+        writer = read_writer(self._folder, self._stream)
+        last_of = {segment.origin: segment for segment in segments}
+        growing = {end.file, last_of.get(writer)}
+        for segment in segments:
+            offset = unread_from(segment, read)
+            if offset is None or segment > end.file:
                 continue
             path = segment_path(self._folder, self._stream, segment)
-            offset = start.offset if segment == start.segment else 0
-            size = end.offset if segment == end.segment else path.stat().st_size
+            size = end.offset if segment == end.file else path.stat().st_size
             block = read_block(path, offset, size - offset)
-            yield from self._frames_of(path, Position(segment, offset), block, is_newest=segment == end.segment)
+            yield from self._frames_of(path, segment, offset, block, is_growing=segment in growing)
 
-    def _frames_of(self, path: Path, start: Position, block: bytes, *, is_newest: bool) -> Iterator[Frame[T]]:
-        segment, offset = start
+    def _frames_of(
+        self, path: Path, file: Segment, offset: int, block: bytes, *, is_growing: bool
+    ) -> Iterator[Frame[T]]:
+        segment, origin = file
         used = 0
         while used < len(block):
             for behind, payload in split_frames(block, used):
                 try:
                     records = self._decode(payload)
                 except msgspec.DecodeError:
-                    yield Frame([], Position(segment, offset + behind), _describe(path, offset + used, "is unreadable"))
+                    yield Frame(
+                        [], Position(segment, offset + behind, origin), _describe(path, offset + used, "is unreadable")
+                    )
                 else:
-                    yield Frame(records, Position(segment, offset + behind))
+                    yield Frame(records, Position(segment, offset + behind, origin))
                 used = behind
-            # NOTE: only the newest segment may end in a torn frame: a writer repairs it before it begins another.
-            if used == len(block) or (is_newest and is_torn(block[used:])):
+            # NOTE: only the newest segment and the writer's may end in a torn frame: a writer that starts repairs all.
+            if used == len(block) or (is_growing and is_torn(block[used:])):
                 return
             behind = find_whole(block, used)
-            yield Frame([], Position(segment, offset + behind), _describe(path, offset + used, "misses its checksum"))
+            yield Frame(
+                [], Position(segment, offset + behind, origin), _describe(path, offset + used, "misses its checksum")
+            )
             used = behind
 
 

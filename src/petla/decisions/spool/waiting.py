@@ -16,11 +16,22 @@ import msgspec
 
 from petla.decisions.record import Decision, Feedback, ShadowAnswer
 from petla.decisions.spool.frames import read_frame
-from petla.decisions.spool.segments import DECISIONS, FEEDBACK, SHADOWS, Position, list_segments, segment_path
+from petla.decisions.spool.segments import (
+    DECISIONS,
+    FEEDBACK,
+    SHADOWS,
+    Places,
+    Position,
+    list_segments,
+    segment_path,
+    unread_from,
+)
 
-# segment, offset, and the CRC-32 of both
-_PLACE = struct.Struct("<QQ")
-_FORM = struct.Struct("<QQI")
+# the CRC-32 of what follows: origin -> segment and offset
+_CHECKSUM_BYTES = 4
+_read_places = msgspec.msgpack.Decoder(dict[str, tuple[int, int]]).decode
+# of notes from before there were origins: segment, offset, and the CRC-32 of both
+_FORMER = struct.Struct("<QQI")
 _KINDS: dict[str, type[Decision | Feedback | ShadowAnswer]] = {
     DECISIONS: Decision,
     FEEDBACK: Feedback,
@@ -37,39 +48,42 @@ class Waiting(NamedTuple):
     start: Position | None
 
 
-def read_shipped(folder: Path, stream: str) -> Position:
-    """Return how far a stream was shipped, as far as is known beside it; its very beginning if nothing is."""
-    with contextlib.suppress(OSError, struct.error):
-        segment, offset, checksum = _FORM.unpack(_note_path(folder, stream).read_bytes())
-        if checksum == zlib.crc32(_PLACE.pack(segment, offset)):
-            return Position(segment, offset)
-    return Position(0, 0)
+def read_shipped(folder: Path, stream: str) -> Places:
+    """Return how far a stream was shipped, as far as is known beside it."""
+    with contextlib.suppress(OSError, msgspec.DecodeError):
+        note = _note_path(folder, stream).read_bytes()
+        if _is_former(note):
+            return {"": Position(*_FORMER.unpack(note)[:2])}
+        body = note[_CHECKSUM_BYTES:]
+        if zlib.crc32(body) == int.from_bytes(note[:_CHECKSUM_BYTES], "little"):
+            return {origin: Position(*place, origin) for origin, place in _read_places(body).items()}
+    return {}
 
 
-def note_shipped(folder: Path, stream: str, position: Position) -> None:
+def note_shipped(folder: Path, stream: str, shipped: Places) -> None:
     """Leave a note of how far a stream was shipped; on a full disk the one before it stays. Only the shipper does."""
-    if read_shipped(folder, stream) == position:
+    if read_shipped(folder, stream) == shipped:
         return
     path = _note_path(folder, stream)
     temporary = path.with_name(f".{path.name}.tmp")
-    place = _PLACE.pack(*position)
+    body = msgspec.msgpack.encode({origin: (place.segment, place.offset) for origin, place in shipped.items()})
     with contextlib.suppress(OSError):
-        temporary.write_bytes(place + zlib.crc32(place).to_bytes(4, "little"))
+        temporary.write_bytes(zlib.crc32(body).to_bytes(_CHECKSUM_BYTES, "little") + body)
         temporary.replace(path)
 
 
-def measure(folder: Path, stream: str, shipped: Position) -> Waiting:
-    """Return what lies behind a place, which must have been read before this."""
+def measure(folder: Path, stream: str, shipped: Places) -> Waiting:
+    """Return what lies behind the places, which must have been read before this."""
     size, start = 0, None
     for segment in list_segments(folder, stream):
-        if segment < shipped.segment:
+        offset = unread_from(segment, shipped)
+        if offset is None:
             continue
-        offset = shipped.offset if segment == shipped.segment else 0
         # the shipper may have removed it meanwhile
         with contextlib.suppress(FileNotFoundError):
             left = segment_path(folder, stream, segment).stat().st_size - offset
             if left > 0:
-                size, start = size + left, start or Position(segment, offset)
+                size, start = size + left, start or Position(segment.number, offset, segment.origin)
     return Waiting(size, start)
 
 
@@ -80,7 +94,7 @@ def age_of(folder: Path, stream: str, waiting: Waiting, now_s: float) -> float:
     """
     if waiting.start is None:
         return 0.0
-    path = segment_path(folder, stream, waiting.start.segment)
+    path = segment_path(folder, stream, waiting.start.file)
     # the shipper may have removed it meanwhile
     with contextlib.suppress(FileNotFoundError):
         try:
@@ -90,6 +104,11 @@ def age_of(folder: Path, stream: str, waiting: Waiting, now_s: float) -> float:
             made_s = path.stat().st_mtime
         return max(0.0, now_s - made_s)
     return 0.0
+
+
+def _is_former(note: bytes) -> bool:
+    place, checksum = note[:-_CHECKSUM_BYTES], note[-_CHECKSUM_BYTES:]
+    return len(note) == _FORMER.size and zlib.crc32(place).to_bytes(_CHECKSUM_BYTES, "little") == checksum
 
 
 def _note_path(folder: Path, stream: str) -> Path:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import os
+import secrets
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import msgspec
 
 from petla.core.errors import UnavailableError
 from petla.decisions.spool.frames import encode_frame, is_torn, read_block, split_frames
-from petla.decisions.spool.segments import list_segments, segment_path
+from petla.decisions.spool.segments import Segment, list_segments, note_writer, segment_path
 from petla.decisions.spool.waiting import age_of, measure, read_shipped
 from petla.storage.files import lock, mode_of, reported, sync_folder
 
@@ -80,9 +81,14 @@ class SpoolWriter:
         self._held.enter_context(lock(folder / f"{stream}.lock", purpose=f"writing {stream}"))
         with reported(folder):
             segments = list_segments(folder, stream)
-            if segments:
-                _repair(segment_path(folder, stream, segments[-1]))
-            self._segment = segments[-1] if segments else 0
+            # NOTE: of each origin the last, since a copy that was put back may lie among them
+            for segment in {each.origin: each for each in segments}.values():
+                _repair(segment_path(folder, stream, segment))
+            # NOTE: drawn anew with each start, so that the place of one that was lost, copied or is elsewhere says
+            # nothing about what is written here, whatever its numbers are.
+            self._origin = secrets.token_hex(16)
+            note_writer(folder, stream, self._origin)
+            self._number = segments[-1].number if segments else 0
 
     def append(self, records: Sequence[msgspec.Struct]) -> None:
         """Write one batch as one frame; when this returns, the batch survives what `durability` says.
@@ -162,12 +168,10 @@ class SpoolWriter:
     def _begin_segment(self, now: float) -> None:
         if self._descriptor >= 0:
             self._leave_segment()
-        # NOTE: where the folder was lost, or an older copy of it put back, the database knows places further on, and
-        # nothing would ever be read that lies before them.
-        number = max(self._segment + 1, time.time_ns() // _NS_PER_NUMBER)
-        path = segment_path(self._folder, self._stream, number)
+        number = max(self._number + 1, time.time_ns() // _NS_PER_NUMBER)
+        path = segment_path(self._folder, self._stream, Segment(number, self._origin))
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode_of(path))
-        self._segment = number
+        self._number = number
         self._offset = 0
         self._begun_at = now
         if self._is_flushed:
