@@ -17,7 +17,7 @@ from petla.serving.doors.protocol import Limits
 from petla.serving.doors.standards.limits import MOST_FIELDS, count_fields
 from petla.serving.doors.standards.remote import SERVICE
 from tests.deployments.tiny import MODEL
-from tests.serving.client import PATIENCE_S
+from tests.serving.client import PATIENCE_S, wait_until
 from tests.serving.doorway import Doorway, open_calls
 from tests.serving.test_fuzz_calls import MESSAGES, make_request
 
@@ -44,7 +44,7 @@ def infer(port: int, content: bytes, *, method: str = "ModelInfer", **options: A
     channel_options = [("grpc.max_receive_message_length", -1)]
     with grpc.insecure_channel(f"127.0.0.1:{port}", channel_options) as channel:
         try:
-            channel.unary_unary(f"/{SERVICE}/{method}")(content, timeout=PATIENCE_S, **options)
+            channel.unary_unary(f"/{SERVICE}/{method}")(content, **{"timeout": PATIENCE_S, **options})
         except grpc.RpcError as error:
             return error.code().name, error.details()
     return "OK", ""
@@ -162,6 +162,29 @@ def test_message_that_never_comes_is_refused_after_the_client_s_time(port: int, 
     assert hold(port) == "DEADLINE_EXCEEDED"
     assert doorway.metrics.of("").statuses == {504: 1}
     assert infer(port, make_request().SerializeToString()) == ("OK", "")
+
+
+def test_incomplete_messages_have_a_bound_beyond_which_others_wait_their_turn(doorway: Doorway) -> None:
+    request, is_over = make_request().SerializeToString(), threading.Event()
+
+    def hold_back() -> Iterator[bytes]:
+        is_over.wait(PATIENCE_S)
+        yield request
+
+    # messages of 1 GiB are received sixteen at a time
+    with (
+        open_calls(doorway, 1024**3, Limits(100, 3_600)) as port,
+        grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        call = channel.stream_unary(INFER)
+        held = [call.future(hold_back(), timeout=PATIENCE_S) for _ in range(17)]
+        wait_until(lambda: infer(port, request, timeout=0.2)[0] == "DEADLINE_EXCEEDED", "no turn is left")
+        is_over.set()
+        answered = [each.code().name for each in held]
+        after = infer(port, request)
+
+    assert answered == ["OK"] * 17
+    assert after == ("OK", "")
 
 
 def test_call_without_a_message_is_refused(port: int) -> None:
