@@ -246,7 +246,7 @@ class _Shipment:
                 path = segment_path(folder, stream, segment)
                 aside = _keep_aside(folder, path)
                 said = f"{path.name} was written before version 0.2 and may not be in the log; it is kept in {aside}"
-                logger.warning("spool.overtaken", extra={"worker": folder.name, "error": said})
+                logger.warning("segment.kept", extra={"worker": folder.name, "error": said})
                 self._damaged.append(said)
 
     def _set_aside(self, folder: Path, stream: str, segment: Segment, what: str) -> None:

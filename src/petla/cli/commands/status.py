@@ -52,6 +52,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     print_table(head, rows, empty="petla.toml names no model yet; next: add a table such as [models.delay]")
     if lost := describe_losses(found.lost):
         say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
+    if found.expiry_held:
+        say(found.expiry_held)
 
 
 def _say_who_changes(workspace: "Workspace") -> None:
