@@ -1,13 +1,14 @@
 """Retention: whole days go, with all that belongs to them, once, audited, and no day that is needed."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from petla.core.errors import InvalidError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, get_decision, list_decisions
@@ -15,6 +16,7 @@ from petla.decisions.retention import Hold, Retention
 from petla.decisions.reviews.records import add_reviews, decide_review
 from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, decide, list_reviews
 from petla.decisions.shipper import ship
+from petla.decisions.trusted_clock import describe_hold, trust_clock
 from petla.storage.database import reading, writing
 from petla.storage.partitions import has_days, list_days
 from petla.storage.workspace import Workspace
@@ -93,6 +95,7 @@ def test_day_that_is_needed_stays_with_those_after_it(shop: Workspace) -> None:
 
 def test_nothing_is_held_for_more_than_a_week(shop: Workspace) -> None:
     late = Workspace(shop.root, shop.project, shop.settings, clock=lambda: datetime(2026, 1, 15, tzinfo=UTC))
+    trust_clock(late, actor="ada", reason="was off")
 
     expire(late, lambda _: "2026-01-01T00:00:00.000000Z")
 
@@ -126,6 +129,7 @@ def test_day_whose_webhook_was_not_reached_stays(shop: Workspace) -> None:
 def test_review_that_nobody_decided_in_a_week_goes_and_the_audit_trail_says_so(shop: Workspace) -> None:
     wait_for_a_person(shop, number=5)
     late = Workspace(shop.root, shop.project, shop.settings, clock=lambda: datetime(2026, 1, 16, tzinfo=UTC))
+    trust_clock(late, actor="ada", reason="was off")
 
     expire(late)
 
@@ -149,3 +153,92 @@ def test_days_are_made_ahead_on_postgresql(shop: Workspace) -> None:
         found = list_days(connection, "decisions", shop.name)
 
     assert found == [f"2026-01-{day:02}" for day in range(1, 14)]
+
+
+class Machine:
+    """A machine whose clock jumps; real time passes apart from it."""
+
+    def __init__(self) -> None:
+        self.now, self.seconds = NOW, 0.0
+
+    def pass_days(self, days: float) -> None:
+        self.now += timedelta(days=days)
+        self.seconds += days * 86_400
+
+    def start(self, shop: Workspace) -> Retention:
+        """Begin anew, as after a start of the control plane."""
+        shop.clock = lambda: self.now
+        return Retention(shop, monotonic=lambda: self.seconds)
+
+
+def drain(retention: Retention) -> None:
+    while retention.expire():
+        pass
+
+
+def test_jump_of_the_clock_removes_no_more_than_real_time_does(
+    shop: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine()
+    drain(machine.start(shop))
+
+    machine.now += timedelta(days=400)
+    # what is decided now bears the wrong time, and starts help nothing
+    spool(shop, [_on_day(make_decision(900), 900)])
+    ship(shop)
+    for _ in range(5):
+        drain(machine.start(shop))
+    assert list_kept(shop)[:4] == [f"2026-01-{day:02}" for day in range(7, 11)]
+    running = machine.start(shop)
+    for _ in range(24):
+        machine.pass_days(1 / 24)
+        drain(running)
+
+    assert list_kept(shop)[0] == "2026-01-08"
+    assert "decisions.expiry_held" in [each.message for each in caplog.records]
+    assert "400 days ahead" in describe_hold(shop)
+    assert "petla decisions trust-clock" in describe_hold(shop)
+    trust_clock(shop, actor="ada", reason="the clock is right")
+    assert not describe_hold(shop)
+    drain(running)
+    assert list_kept(shop)[0] > "2027"
+
+
+@pytest.mark.parametrize("days", [2, 6])
+def test_gap_is_caught_up_by_one_further_day_per_day(shop: Workspace, days: int) -> None:
+    machine = Machine()
+    drain(machine.start(shop))
+    machine.now += timedelta(days=days)
+    running = machine.start(shop)
+    drain(running)
+    assert list_kept(shop)[0] == "2026-01-07"
+
+    machine.pass_days(1)
+    drain(running)
+
+    assert list_kept(shop)[0] == "2026-01-09"
+
+
+def test_clock_that_was_ahead_before_the_first_look_is_not_trusted(shop: Workspace) -> None:
+    machine = Machine()
+    machine.now += timedelta(days=400)
+
+    drain(machine.start(shop))
+
+    assert list_kept(shop)[0] == "2026-01-07"
+
+
+def test_clock_that_was_put_right_is_followed(shop: Workspace) -> None:
+    machine = Machine()
+    running = machine.start(shop)
+    drain(running)
+    machine.now += timedelta(days=400)
+    drain(running)
+    machine.now -= timedelta(days=400)
+
+    machine.pass_days(1)
+    drain(running)
+
+    assert list_kept(shop)[0] == "2026-01-08"
+    with pytest.raises(InvalidError, match="reason"):
+        trust_clock(shop, actor="ada", reason=" ")

@@ -4,6 +4,7 @@ import msgspec
 
 from petla.decisions.losses import Losses, count_losses
 from petla.decisions.reviews.reviewing import count_waiting
+from petla.decisions.trusted_clock import describe_hold
 from petla.deployments.deploy import find_deployment
 from petla.gates.verdict import Verdict, find_verdict
 from petla.incidents.incidents import list_unresolved
@@ -41,6 +42,8 @@ class Status(msgspec.Struct, frozen=True):
     models: tuple[ModelStatus, ...]
     # what was answered and not recorded, by `serving.spool_full`
     lost: Losses
+    # why retention does not believe the clock, with the next step; empty: it does
+    expiry_held: str = ""
 
 
 class VersionDetail(msgspec.Struct, frozen=True):
@@ -59,7 +62,7 @@ class VersionDetail(msgspec.Struct, frozen=True):
 def describe_status(ws: Workspace) -> Status:
     """Return what is live, how much traffic it has, and what waits for a person."""
     models = tuple(describe_model(ws, model) for model in ws.project.models)
-    return Status(ws.name, models, count_losses(ws.state))
+    return Status(ws.name, models, count_losses(ws.state), describe_hold(ws))
 
 
 def describe_model(ws: Workspace, model: str) -> ModelStatus:

@@ -1,7 +1,7 @@
 """Rows of decisions and shadow answers, and how far each spool was read."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from petla.decisions.feedback.arrivals import EFFECTIVE
 from petla.decisions.record import LoggedDecision, LoggedShadow, Truth, Wanted
 from petla.decisions.spool import Position, list_segments
 from petla.models import records as versions
-from petla.storage.tables import decisions, feedback, shadows, spool_positions
+from petla.storage.tables import audit, decisions, feedback, shadows, spool_positions, trusted_clocks
 
 PAGE_ROWS = 5_000
 _IDS_PER_QUERY = 500
@@ -120,6 +120,29 @@ def set_position(connection: Connection, project: str, stream: str, position: Po
     row = {"project": project, "stream": stream, "segment": position.segment, "offset": position.offset}
     connection.execute(delete(spool_positions).where(_is_stream(project, stream)))
     connection.execute(insert(spool_positions).values(row))
+
+
+def find_trusted(connection: Connection, project: str) -> datetime | None:
+    """Return up to when time is trusted to have passed; None: nobody has looked yet."""
+    at = connection.execute(select(trusted_clocks.c.at).where(trusted_clocks.c.project == project)).scalar()
+    return None if at is None else datetime.fromisoformat(at)
+
+
+def set_trusted(connection: Connection, project: str, at: datetime) -> None:
+    """Remember up to when time is trusted to have passed."""
+    connection.execute(delete(trusted_clocks).where(trusted_clocks.c.project == project))
+    connection.execute(insert(trusted_clocks).values(project=project, at=to_text(at)))
+
+
+def find_newest(connection: Connection, project: str) -> datetime | None:
+    """Return when the newest decision was made or the newest entry of the audit trail written; None: there is none."""
+    newest = [
+        connection.execute(
+            select(table.c.at).where(table.c.project == project).order_by(order.desc()).limit(1)
+        ).scalar()
+        for table, order in ((decisions, decisions.c.at), (audit, audit.c.seq))
+    ]
+    return max((datetime.fromisoformat(at) for at in newest if at), default=None)
 
 
 def add_decisions(connection: Connection, rows: Sequence[DecisionRow]) -> None:

@@ -1,6 +1,7 @@
 """Retention: whole days of decisions go when they were kept long enough, with labels, shadow answers and reviews.
 
 - The project's `decisions.keep_days` says how long; 0 keeps everything.
+- It goes by the trusted clock: a jump of the machine's clock removes nothing early.
 - Whoever still needs a day may hold it, and all after it, but no longer than a week: a review that is not decided
   or whose webhook was not reached, and what the caller names.
 - What goes is announced in the audit trail before the first row goes, in the same transaction as that.
@@ -8,6 +9,7 @@
 """
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -16,6 +18,7 @@ from petla.core.errors import UnavailableError
 from petla.decisions import records
 from petla.decisions.feedback.records import delete_feedback
 from petla.decisions.reviews.records import count_waiting_until, delete_reviews, find_oldest_open
+from petla.decisions.trusted_clock import TrustedClock
 from petla.storage.database import reading, writing
 from petla.storage.ledger import Change
 from petla.storage.partitions import day_of, drop_days, has_days, list_days
@@ -41,10 +44,14 @@ class Retention:
     Args:
         ws: the project.
         holds: who else may still need decisions.
+        monotonic: seconds that really pass.
     """
 
-    def __init__(self, ws: Workspace, holds: Sequence[Hold] = ()) -> None:
+    def __init__(
+        self, ws: Workspace, holds: Sequence[Hold] = (), monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._ws = ws
+        self._clock = TrustedClock(ws, monotonic)
         self._holds = (_find_oldest_open, *holds)
         # up to where the removal was announced
         self._announced = ""
@@ -69,7 +76,7 @@ class Retention:
 
     def _find_end(self, keep_days: int) -> str:
         """Return the midnight before which everything is due."""
-        now = self._ws.clock()
+        now = self._clock.look()
         due = day_of(to_text(now - timedelta(days=keep_days)))
         needed = [moment for moment in (hold(self._ws) for hold in self._holds) if moment is not None]
         held = min([due, *map(day_of, needed)])

@@ -299,10 +299,11 @@ spool_positions = Table(
     metadata,
     # stream: worker and kind of records, such as 0/decisions
     *_texts("project", "stream"),
-    Column("segment", BigInteger, nullable=False),
-    Column("offset", BigInteger, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in ("segment", "offset")),
     PrimaryKeyConstraint("project", "stream"),
 )
+
+trusted_clocks = Table("trusted_clocks", metadata, Column("project", Text, primary_key=True), *_texts("at"))
 
 windows = Table(
     "windows",

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     group.command("show", epilog="Example: petla decisions show 01a20244-9eb0-71f0-99cc-4b616246aa9d")(show)
     group.command("export", epilog="Example: petla decisions export --from 2026-11-01 november.parquet")(export)
     group.command("summary", epilog="Example: petla decisions summary")(summary)
+    group.command("trust-clock", epilog="Example: petla decisions trust-clock --reason 'was off for a month'")(trust)
     app.add_typer(group, name="decisions")
 
 
@@ -94,6 +95,18 @@ def export(
     wanted = decode_wanted({name: value for name, value in given.items() if value} | split_pairs(where or []))
     n_rows = export_span(workspace_of(context), wanted, target)
     say(f"wrote {count(n_rows, 'decision')} to {target} ({show_bytes(target.stat().st_size)})")
+
+
+def trust(
+    context: typer.Context,
+    reason: Annotated[str, typer.Option(help="Why the machine's clock is right; for the audit trail.")],
+) -> None:
+    """Let `decisions.keep_days` go by the machine's clock again after it has jumped."""
+    from petla.decisions.trusted_clock import trust_clock
+
+    workspace = workspace_of(context)
+    trust_clock(workspace, actor=workspace.settings.actor, reason=reason)
+    say("decisions are removed by the machine's clock from now on")
 
 
 def summary(context: typer.Context, as_json: AsJson = False) -> None:

@@ -55,6 +55,8 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
             say(f"{model.model}: an alarm is open; {model.waits}; next: petla incidents list")
     if lost := describe_losses(found.lost):
         say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
+    if found.expiry_held:
+        say(found.expiry_held)
 
 
 def _say_who_changes(workspace: "Workspace") -> None:
