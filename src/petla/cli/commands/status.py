@@ -10,6 +10,7 @@ from petla.cli.parts import workspace_of
 from petla.core.errors import ConflictError, CorruptError, UnavailableError, is_outage
 
 if TYPE_CHECKING:
+    from petla.api.status import Status
     from petla.storage.workspace import Workspace
 
 
@@ -50,11 +51,15 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
     ]
     head = ("model", "live", "standby", "beside it", "decisions", "incidents", "approvals", "reviews")
     print_table(head, rows, empty="petla.toml names no model yet; next: add a table such as [models.delay]")
+    _say_what_waits(found)
+    if lost := describe_losses(found.lost):
+        say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
+
+
+def _say_what_waits(found: "Status") -> None:
     for model in found.models:
         if model.waits:
             say(f"{model.model}: an alarm is open; {model.waits}; next: petla incidents list")
-    if lost := describe_losses(found.lost):
-        say(f'{lost}: serving.spool_full = "serve"; next: petla decisions summary')
     if found.expiry_held:
         say(found.expiry_held)
 
