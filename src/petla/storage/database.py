@@ -22,7 +22,7 @@ from petla.core.errors import ConflictError, InvalidError, SetupError, Unavailab
 from petla.storage.files import keep_private, lock, make_folder, reported
 
 # the newest migration; a test compares it with the files
-HEAD = "0007"
+HEAD = "0008"
 # as alembic makes it
 _VERSIONS = """
 CREATE TABLE alembic_version (
