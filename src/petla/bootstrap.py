@@ -177,10 +177,11 @@ def run_control(workspace: Workspace, descriptor: int, parent: int) -> None:
     error_page = make_error_page(workspace)
     app = make_app(workspace, base_url=address, extra_routes=make_routes(workspace), error_page=error_page)
     server, stop, controller = make_server(app, certificate), threading.Event(), Controller(workspace)
+    courier = Courier(workspace, is_on_duty=lambda: controller.lease.is_held)
     _stop_on_signal(server)
     beside = [
         threading.Thread(target=controller.run, args=(stop,), name="controller"),
-        threading.Thread(target=Courier(workspace).run, args=(stop,), name="courier"),
+        threading.Thread(target=courier.run, args=(stop,), name="courier"),
     ]
     threading.Thread(target=_watch_parent, args=(parent, server, certificate), daemon=True).start()
     for thread in beside:

@@ -66,6 +66,10 @@ FAULTS = [
         ["'range'", "is taken"],
         "choose",
     ),
+    *(
+        (f"[models.delay.guards]\nwebhook = '{address}'", "models.delay.guards.webhook", [repr(address)], "")
+        for address in ("http://a..b/", "http://" + "a" * 64 + ".pl/", "http://[::1/x", "http://x:99999/")
+    ),
     ("[models.delay.guards]\nwebhook = 'ftp://x'", "models.delay.guards.webhook", ["'ftp://x'"], ""),
     ("[models.delay.fallback]\nprobability = 0.5", "models.delay.fallback.probability", ["no answer"], ""),
     (

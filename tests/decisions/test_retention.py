@@ -12,6 +12,7 @@ from petla.core.errors import InvalidError
 from petla.core.project import decode_project
 from petla.core.settings import Settings
 from petla.decisions.log import count_decisions, get_decision, list_decisions
+from petla.decisions.records import set_trusted
 from petla.decisions.retention import Hold, Retention
 from petla.decisions.reviews.records import add_reviews, decide_review
 from petla.decisions.reviews.reviewing import Review, ReviewState, count_waiting, decide, list_reviews
@@ -19,7 +20,8 @@ from petla.decisions.shipper import ship
 from petla.decisions.trusted_clock import describe_hold, trust_clock
 from petla.storage.database import reading, writing
 from petla.storage.partitions import has_days, list_days
-from petla.storage.workspace import Workspace
+from petla.storage.workspace import Workspace, open_workspace
+from tests.cli.calling import call
 from tests.decisions.logged import SECOND_NS, make_decision, make_feedback, make_shadow, spool
 from tests.deployments.tiny import PROJECT, actions_of, add_version
 
@@ -242,3 +244,19 @@ def test_clock_that_was_put_right_is_followed(shop: Workspace) -> None:
     assert list_kept(shop)[0] == "2026-01-08"
     with pytest.raises(InvalidError, match="reason"):
         trust_clock(shop, actor="ada", reason=" ")
+
+
+def test_status_names_the_jump_and_the_command_that_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "petla.toml").write_text(PROJECT + "[decisions]\nkeep_days = 4\n")
+    ws = open_workspace(tmp_path, Settings(actor="ada"))
+    with writing(ws.engine) as connection:
+        set_trusted(connection, ws.name, datetime.now(UTC) - timedelta(days=400))
+
+    assert call(ws, "status") == 0
+    assert "the clock is 400 days ahead" in capsys.readouterr().out
+    assert call(ws, "decisions", "trust-clock", "--reason", "was off for a year") == 0
+    assert call(ws, "status") == 0
+
+    assert "days ahead" not in capsys.readouterr().out
+    assert actions_of(ws)[-1] == "clock.trusted"
+    ws.engine.dispose()

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from petla.core.errors import Fault
 from petla.core.expressions import ExpressionError, compile_expression
+from petla.core.project.addresses import split_address
 from petla.core.project.guarding import TAKEN_FLAGS, list_guards
 
 if TYPE_CHECKING:
@@ -66,9 +66,7 @@ def _check_rules(model: "ModelTable") -> Iterator[Fault]:
 
 def _check_webhook(address: str) -> Iterator[Fault]:
     try:
-        parts = urlsplit(address)
-        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        if address:
+            split_address(address)
     except ValueError:
-        is_whole = False
-    if address and not is_whole:
         yield Fault("guards.webhook", f"is {address!r}, but must be an address such as https://example.com/reviews")
