@@ -13,7 +13,7 @@ from petla.data.rules.rows import scanning
 from petla.data.rules.rows.keys import check_key
 from petla.data.rules.rows.leakage import find_leaks, list_suspects, tell_leaks
 from petla.data.rules.rows.overlap import check_overlap
-from petla.data.rules.rows.scanning import Rows
+from petla.data.rules.rows.scanning import Rows, hash_canonical
 from tests.data.checks.tables import LIMITS, draw_flights, load_flights, load_penguins
 
 
@@ -77,6 +77,34 @@ LEAKS = {
     "as numbers": LATE.cast(pl.Int8) * 7 + 1,
     "but for one row in a thousand": LATE ^ (pl.int_range(pl.len()) % 1000 == 3),
 }
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pl.Series([2**63 + n for n in range(300)], dtype=pl.UInt64),
+        pl.Series([2**70 - n for n in range(300)], dtype=pl.Int128),
+        pl.Series([-(2**70) + n for n in range(300)], dtype=pl.Int128),
+        pl.Series([1e19 * (n + 1) for n in range(300)], dtype=pl.Float64),
+    ],
+    ids=["beyond 2^63", "beyond 2^64", "below -2^63", "float"],
+)
+def test_keys_that_64_bits_do_not_hold_are_told_apart(ids: pl.Series) -> None:
+    frame = pl.DataFrame({"id": ids})
+
+    assert len(set(hash_canonical(frame).tolist())) == 300
+    assert hash_canonical(frame).tolist() == hash_canonical(frame.reverse()).tolist()[::-1]
+
+
+def test_key_is_the_same_in_whatever_integer_type_a_file_has_it() -> None:
+    kinds = (pl.Int64, pl.UInt64, pl.Int128)
+    small, long = [1, 2**60, None], [2**63 + 1, 2**63 + 2, None]
+
+    narrow = {tuple(hash_canonical(pl.DataFrame({"id": pl.Series(small, dtype=kind)})).tolist()) for kind in kinds}
+    wide = {tuple(hash_canonical(pl.DataFrame({"id": pl.Series(long, dtype=kind)})).tolist()) for kind in kinds[1:]}
+
+    assert (len(narrow), len(wide)) == (1, 1)
+    assert all(len(set(hashes)) == 3 for hashes in narrow | wide)
 
 
 @pytest.mark.parametrize("leak", LEAKS.values(), ids=LEAKS)

@@ -19,6 +19,7 @@ from petla.storage.workspace import Workspace
 
 # hashes that one pass keeps: 64 MB; more rows take more passes
 _HASHES = 8_000_000
+_SEED = 0
 
 
 class Rows:
@@ -98,16 +99,26 @@ def hash_canonical(frame: pl.DataFrame) -> NDArray[np.uint64]:
 def _canonical(name: str, kind: pl.DataType) -> list[pl.Expr]:
     column = column_of(name)
     if kind.is_integer():
-        return [column.cast(pl.Int64, strict=False), pl.lit(0.0).alias(f"{name}\0")]
+        return [_whole_of(column, kind).alias(name), pl.lit(0.0).alias(f"{name}\0")]
     if kind.is_numeric():
-        # NOTE: whole numbers stay whole ones: as floats, long keys would lose their last digits.
+        # NOTE: integers stay integers: as floats, long keys would lose their last digits.
         floats = column.cast(pl.Float64)
         whole = floats.floor().cast(pl.Int64, strict=False)
-        rest = (floats - floats.floor()).fill_nan(0.0).fill_null(0.0)
+        # what 64 bits do not hold is told apart by the float itself
+        rest = pl.when(whole.is_null()).then(floats).otherwise(floats - floats.floor()).fill_nan(0.0).fill_null(0.0)
         return [whole.alias(name), rest.alias(f"{name}\0")]
     if kind in (pl.Date, pl.Datetime) or kind == pl.Datetime:
         return [column.cast(pl.Datetime("us")).to_physical()]
     return [column.cast(pl.String)]
+
+
+def _whole_of(column: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Return integers as 64 bits; one that does not fit as a hash of its digits."""
+    whole = column.cast(pl.Int64, strict=False)
+    if kind not in (pl.UInt64, pl.Int128):
+        return whole
+    digits = column.cast(pl.String).hash(_SEED).reinterpret(signed=True)
+    return pl.when(whole.is_null() & column.is_not_null()).then(digits).otherwise(whole)
 
 
 def _unify(schemas: list[pl.Schema]) -> dict[str, pl.DataType]:
