@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from petla.core.errors import InvalidError, NotFoundError
 from petla.data.profile.columns import Kind
 from petla.decisions.feedback import records
-from petla.decisions.record import DIGEST, LabelledInputs, Truth
+from petla.decisions.record import DIGEST, LabelledInputs
 from petla.models import registry
 from petla.models.conversion.dtypes import arrow_type_of, to_arrow_times, type_of_arrow
 from petla.models.conversion.timestamps import parse_type, read_timestamp
+from petla.models.runtime.labels import make_reader
 from petla.models.signature import InputField, Signature, decode_picture
 from petla.storage.database import reading
 from petla.storage.files import reported
@@ -80,7 +81,8 @@ class _Unfit:
 def _make_table(page: Sequence[LabelledInputs], signature: Signature, schema: "pa.Schema", unfit: _Unfit) -> "pa.Table":
     import pyarrow as pa
 
-    kept = [(each, label) for each in page if (label := _class_of(each.truth, signature)) is not None]
+    read = make_reader(signature)
+    kept = [(each, label) for each in page if (label := read(each.truth)) is not None]
     values = {
         field.name: [_restore(field, row.inputs.get(field.name)) for row, _ in kept] for field in signature.inputs
     }
@@ -179,13 +181,6 @@ def _restore(field: InputField, value: Any) -> Any:  # noqa: ANN401 - a JSON val
     if isinstance(value, str) and value.startswith(DIGEST):
         return None
     return decode_picture(value) if field.kind is Kind.IMAGE else value
-
-
-def _class_of(truth: Truth, signature: Signature) -> Truth | None:
-    """Return the truth as the model's own value: 1 and true are the same class; None where it is none of them."""
-    if signature.classes:
-        return next((value for value in signature.classes if value == truth), None)
-    return truth if isinstance(truth, int | float) and not isinstance(truth, bool) else None
 
 
 def _to_column(values: list[Any], kind: Any) -> tuple[Any, list[int]]:  # noqa: ANN401 - pyarrow's own types

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from petla.core.errors import InvalidError
 from petla.core.project import ModelTable
+from petla.data.reading.columns import is_pattern
+from petla.models.conversion.estimator import count_targets, is_fitted
 from petla.pipeline.outputs.frames import FrameKind, blaming, convert, find_kind
 
 if TYPE_CHECKING:
@@ -54,16 +56,15 @@ def check_estimator(step: str, estimator: Any) -> None:  # noqa: ANN401 - whatev
             "or into a class of your own with 'predict', for a classification also 'predict_proba' and 'classes_'",
             field=step,
         )
-    if not _is_fitted(estimator):
+    if not is_fitted(estimator):
         raise InvalidError(
             f"step {step} returned a {type(estimator).__name__} that is not fitted",
             hint=f"call its 'fit' in {step}()",
             field=step,
         )
-    classes = getattr(estimator, "classes_", None)
-    if isinstance(classes, list) and any(getattr(each, "ndim", 0) for each in classes):
+    if (n_targets := count_targets(estimator)) > 1:
         raise InvalidError(
-            f"step {step} returned a {type(estimator).__name__} of {len(classes)} targets, but a model has one",
+            f"step {step} returned a {type(estimator).__name__} of {n_targets} targets, but a model has one",
             hint="train a model for each target",
             field=step,
         )
@@ -95,7 +96,7 @@ def _check_columns(frame: "pl.DataFrame") -> None:
     import polars as pl
 
     for name, dtype in frame.schema.items():
-        if name == "*" or (name.startswith("^") and name.endswith("$")):
+        if is_pattern(name):
             raise InvalidError(f"column {name!r} has a name that Polars takes for a pattern", hint="rename it")
         if isinstance(dtype, pl.BaseExtension):
             kind = _OF_PANDAS.get(dtype.ext_name(), f"values of the type {dtype.ext_name()}")
@@ -169,20 +170,3 @@ def _family_of(dtype: "pl.DataType") -> str:
     if dtype == pl.String or isinstance(dtype, pl.Categorical | pl.Enum):
         return "string"
     return "array" if dtype.is_nested() else str(dtype)
-
-
-def _is_fitted(estimator: Any) -> bool:  # noqa: ANN401
-    """Whether a model of scikit-learn, or one that answers its question, was fitted; any other counts as fitted."""
-    own_answer = getattr(estimator, "__sklearn_is_fitted__", None)
-    if own_answer is not None:
-        return bool(own_answer())
-    if not type(estimator).__module__.startswith("sklearn."):
-        return True
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError:
-        return False
-    return True

@@ -6,7 +6,6 @@
 - A version whose package cannot be read is logged and not counted: shipping goes on.
 """
 
-import math
 from collections import Counter as Tally
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from petla.data.profile.binning import count_numbers
 from petla.data.profile.columns import ColumnProfile, Kind
 from petla.decisions.record import DEFAULT, Decision
 from petla.decisions.store import Counter
+from petla.models.runtime.labels import is_missing
 from petla.monitoring.records import find_open_window, newest_window, save_window
 from petla.monitoring.reference import (
     Reference,
@@ -67,19 +67,16 @@ def count_batch(reference: Reference, batch: Sequence[Decision]) -> dict[str, ND
 
     Values of a feature that training never had are counted once more under `unknown_name`, if there are such.
     """
+    counts: dict[str, NDArray[np.int64]] = {}
     values = zip(*(decision.inputs for decision in batch), strict=True)
-    counts = {
-        column.name: count_column(column, value)
-        for column, value in zip(reference.columns, values, strict=True)
-        if column is not None
-    }
-    values = zip(*(decision.inputs for decision in batch), strict=True)
-    unknown = {
-        unknown_name(column.name): np.array([n], dtype=np.int64)
-        for column, value in zip(reference.columns, values, strict=True)
-        if column is not None and is_listed(column) and (n := count_unknown(column, value))
-    }
-    return counts | unknown | {reference.score_name: count_column(reference.score, [d.score for d in batch])}
+    for column, value in zip(reference.columns, values, strict=True):
+        if column is None:
+            continue
+        counts[column.name] = count_column(column, value)
+        # an unknown value is counted with the rare ones, in the last bin but one
+        if is_listed(column) and counts[column.name][-2] and (n := count_unknown(column, value)):
+            counts[unknown_name(column.name)] = np.array([n], dtype=np.int64)
+    return counts | {reference.score_name: count_column(reference.score, [d.score for d in batch])}
 
 
 def count_column(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.int64]:
@@ -96,7 +93,7 @@ def count_unknown(column: ColumnProfile, values: Sequence[object]) -> int:
     """Return how many values of a column of categories training never had."""
     known = {*column.categories, *column.rare}
     tally = _tally(values).items()
-    return sum(n for value, n in tally if not _is_missing(value) and _to_text(value) not in known)
+    return sum(n for value, n in tally if not is_missing(value) and _to_text(value) not in known)
 
 
 def _fill(connection: Connection, project: str, reference: Reference, batch: list[Decision], size: int) -> None:
@@ -170,15 +167,11 @@ def _count_texts(column: ColumnProfile, values: Sequence[object]) -> NDArray[np.
     places = {category: place for place, category in enumerate(column.categories)}
     counts = np.zeros(len(places) + 2, dtype=np.int64)
     for value, n in _tally(values).items():
-        if _is_missing(value):
+        if is_missing(value):
             counts[-1] += n
         else:
             counts[places.get(_to_text(value), len(places))] += n
     return counts
-
-
-def _is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _tally(values: Sequence[object]) -> Tally[object]:

@@ -6,14 +6,16 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def column_of(name: str) -> "pl.Expr":
-    """Return the column of exactly this name.
+def is_pattern(name: str) -> bool:
+    """Whether the table library reads a column's name as a pattern: `*`, or a regular expression in `^...$`."""
+    return name == "*" or (name.startswith("^") and name.endswith("$"))
 
-    NOTE: the table library takes `*` for every column, and `^...$` for a regular expression.
-    """
+
+def column_of(name: str) -> "pl.Expr":
+    """Return the column of exactly this name, also where the name looks like a pattern."""
     import polars as pl
 
-    if name == "*" or (name.startswith("^") and name.endswith("$")):
+    if is_pattern(name):
         from polars import selectors
 
         return selectors.by_name(name).as_expr()

@@ -24,11 +24,16 @@ def list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float 
     Raises:
         InvalidError: the estimator is not fitted, predicts several targets, or its classes do not suit the task.
     """
-    _require_fitted(estimator)
-    kind, found = type(estimator).__name__, getattr(estimator, "classes_", [])
-    if isinstance(found, list) and any(np.ndim(each) for each in found):
+    if not is_fitted(estimator):
         raise InvalidError(
-            f"the pipeline's model is a {kind}, which predicts {len(found)} targets at once",
+            f"the pipeline's model is a {type(estimator).__name__} that is not fitted",
+            hint="that step must return a fitted estimator, such as `estimator.fit(inputs, target)`",
+            field="model",
+        )
+    kind, found = type(estimator).__name__, getattr(estimator, "classes_", [])
+    if (n_targets := count_targets(estimator)) > 1:
+        raise InvalidError(
+            f"the pipeline's model is a {kind}, which predicts {n_targets} targets at once",
             hint="make a model of its own for each target",
             field="model",
         )
@@ -48,6 +53,32 @@ def list_classes(table: ModelTable, estimator: Any) -> tuple[bool | int | float 
             field="task",
         )
     return tuple(classes)
+
+
+def is_fitted(estimator: Any) -> bool:  # noqa: ANN401
+    """Whether a model of scikit-learn, or one that has scikit-learn's own method for it, was fitted; else True."""
+    own_answer = getattr(estimator, "__sklearn_is_fitted__", None)
+    if own_answer is not None and not isinstance(estimator, type):
+        return bool(own_answer())
+    if not type(estimator).__module__.startswith("sklearn."):
+        return True
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        return False
+    except TypeError:
+        # not an estimator, such as a splitter; the caller names it
+        return True
+    return True
+
+
+def count_targets(estimator: Any) -> int:  # noqa: ANN401
+    """Return how many targets an estimator predicts: scikit-learn's have one array of classes for each."""
+    classes = getattr(estimator, "classes_", None)
+    return len(classes) if isinstance(classes, list) and any(np.ndim(each) for each in classes) else 1
 
 
 def require_known_target(signature: Signature, values: Iterable[object]) -> None:
@@ -140,25 +171,6 @@ def _list_parts(estimator: object, seen: set[int]) -> Iterator[object]:
         return
     for part in parts:
         yield from _list_parts(part, seen)
-
-
-def _require_fitted(estimator: Any) -> None:  # noqa: ANN401
-    if not type(estimator).__module__.startswith("sklearn."):
-        return
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(estimator)
-    except NotFittedError as error:
-        raise InvalidError(
-            f"the pipeline's model is a {type(estimator).__name__} that is not fitted",
-            hint="that step must return a fitted estimator, such as `estimator.fit(inputs, target)`",
-            field="model",
-        ) from error
-    except TypeError:
-        # a class, or no estimator at all; what follows names it
-        return
 
 
 def _is_regressor(estimator: Any) -> bool:  # noqa: ANN401

@@ -219,8 +219,8 @@ class _Guess:
         if not self._is_padded or self._is_all_plus:
             self._is_all_plus = self._is_all_plus and bool(values.str.starts_with("+").all())
         present = numbers.drop_nulls()
-        self._lowest = min(self._lowest, *(int(present.min() or 0),))  # type: ignore[arg-type]
-        self._highest = max(self._highest, *(int(present.max() or 0),))  # type: ignore[arg-type]
+        self._lowest = min(self._lowest, int(present.min() or 0))  # type: ignore[arg-type]
+        self._highest = max(self._highest, int(present.max() or 0))  # type: ignore[arg-type]
         return not numbers.null_count()
 
     def _fits_float(self, values: pl.Series) -> bool:
